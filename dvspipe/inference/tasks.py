@@ -66,6 +66,8 @@ def plan_tasks(
         key = source if out is None else name
         if key in tasks and out is not None:
             raise FileError(f"{out / name}: for both {tasks[key].source} and {source}; give the folder that has both")
+        if out is not None and (out / name).is_file():
+            raise FileError(f"{out / name}: found a file (expected a folder for {source}); use out=OTHER_FOLDER")
         tasks[key] = Task(source, name)
 
     return [task for task in tasks.values() if is_single or task.name in shard]

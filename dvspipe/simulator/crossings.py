@@ -35,9 +35,9 @@ MAX_INTERVAL_US = 2**31 - 1
 TIME_SHIFT = 32
 ROW_SHIFT = 16
 COLUMN_SHIFT = 1
-MAX_COORDINATE = 2**15 - 1
+COORDINATE_MASK = 2**15 - 1
 
-REF0, NET, OFF, POS, NEG = range(5)  # columns of `Pixels.references`
+REF0, NET_COUNT, OFF_COUNT, POS, NEG = range(5)  # columns of `Pixels.references`
 
 BLOCK_PX = 2048
 PRECISION_US = 1.0
@@ -250,7 +250,7 @@ def _fire(
         k = np.uintp(number)
         pixel = base + k
         ref0, pos, neg = references[pixel, REF0], references[pixel, POS], references[pixel, NEG]
-        net, off = references[pixel, NET], references[pixel, OFF]
+        net, off = references[pixel, NET_COUNT], references[pixel, OFF_COUNT]
 
         last = block.last[k]
         left = 0.0
@@ -286,8 +286,8 @@ def _fire(
             left, at_left = right, at_right
             right, at_right = np.float64(length_us), last
 
-        references[pixel, NET] = net
-        references[pixel, OFF] = off
+        references[pixel, NET_COUNT] = net
+        references[pixel, OFF_COUNT] = off
         low[pixel] = _next_level(ref0, net, off, pos, neg, -1)
         high[pixel] = _next_level(ref0, net, off, pos, neg, 1)
     return count

@@ -22,7 +22,7 @@ from ..video.frames import Frame, checked_frames
 from .config import SimulatorConfig
 from .crossings import (
     COLUMN_SHIFT,
-    MAX_COORDINATE,
+    COORDINATE_MASK,
     MAX_INTERVAL_US,
     ROW_SHIFT,
     TIME_SHIFT,
@@ -38,7 +38,7 @@ from .crossings import (
 )
 from .levels import code_levels, float_levels, intensity
 from .noise import FRAMES, MISMATCH, NoiseState, emit_noise, start_generator, start_noise
-from .upsampling import MAX_FACTOR, Factor, Motion, find_motion
+from .upsampling import MAX_UPSAMPLING, Factor, MovingPixels, find_motion
 
 CODE_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 MIN_THRESHOLD = 0.01
@@ -96,9 +96,9 @@ class EventSimulator:
     """
 
     def __init__(self, config: SimulatorConfig = SimulatorConfig(), *, upsample: Factor = "off") -> None:
-        if not (upsample in ("off", "auto") or (isinstance(upsample, int) and 1 <= upsample <= MAX_FACTOR)):
+        if not (upsample in ("off", "auto") or (isinstance(upsample, int) and 1 <= upsample <= MAX_UPSAMPLING)):
             raise ConfigError(
-                f"upsample: wrong number of steps (found {upsample}, expected off, auto or 1 to {MAX_FACTOR})"
+                f"upsample: wrong number of steps (found {upsample}, expected off, auto or 1 to {MAX_UPSAMPLING})"
             )
 
         self.config = config
@@ -195,7 +195,7 @@ class EventSimulator:
                 getattr(pixels, name)[motion.pixels] = getattr(part, name)
         return words
 
-    def _find_motions(self, state: SimulatorState, after: Levels, length_us: int) -> list[Motion]:
+    def _find_motions(self, state: SimulatorState, after: Levels, length_us: int) -> list[MovingPixels]:
         if self._factor == "off":
             return []
 
@@ -204,7 +204,7 @@ class EventSimulator:
         return find_motion(pictures[0].reshape(shape), pictures[1].reshape(shape), self._factor, length_us)
 
     def _cross_steps(
-        self, motion: Motion, part: Pixels, before: Levels, after: Levels, length_us: int
+        self, motion: MovingPixels, part: Pixels, before: Levels, after: Levels, length_us: int
     ) -> Iterator[Words]:
         """Yield the crossings of moving pixels in each step; updates `part`."""
         since_us = 0
@@ -294,8 +294,8 @@ def _drop_refractory(words: Words, start_us: int, period_us: int, width: int, fr
     count = 0
     for word in words:
         t_us = start_us + (word >> TIME_SHIFT)
-        row = (word >> ROW_SHIFT) & MAX_COORDINATE
-        pixel = row * width + ((word >> COLUMN_SHIFT) & MAX_COORDINATE)
+        row = (word >> ROW_SHIFT) & COORDINATE_MASK
+        pixel = row * width + ((word >> COLUMN_SHIFT) & COORDINATE_MASK)
 
         # Written in any case, and overwritten by the next word if this one is dropped.
         fires = t_us >= free_us[pixel]
@@ -315,9 +315,9 @@ def _unpack(words: Words, start_us: int) -> tuple[NDArray[Any], NDArray[Any], ND
     for event in range(words.size):
         t[event] = start_us + (words[event] >> TIME_SHIFT)
     for event in range(words.size):
-        x[event] = (words[event] >> COLUMN_SHIFT) & MAX_COORDINATE
+        x[event] = (words[event] >> COLUMN_SHIFT) & COORDINATE_MASK
     for event in range(words.size):
-        y[event] = (words[event] >> ROW_SHIFT) & MAX_COORDINATE
+        y[event] = (words[event] >> ROW_SHIFT) & COORDINATE_MASK
     for event in range(words.size):
         p[event] = words[event] & 1
     return t, x, y, p

@@ -42,7 +42,7 @@ Picture = NDArray[np.float32]
 Factor = int | Literal["off", "auto"]
 """Interpolation steps per pair of frames; `auto`: chosen from the motion; `off`: straight lines."""
 
-MAX_FACTOR = 256
+MAX_UPSAMPLING = 256
 MAX_STEPS = 32  # maximum steps per pair of frames with `auto`
 AUTO_PERCENTILE = 95  # flow length used by `auto`; ignores the fastest few hundred pixels, often wrong
 MIN_CHANGE = 0.05  # smaller level changes count as still; a quarter of the default threshold
@@ -90,7 +90,7 @@ class _Paths:
 
 
 @dataclass(frozen=True)
-class Motion:
+class MovingPixels:
     """Moving pixels that have the same number of steps between two frames.
 
     Args:
@@ -144,7 +144,7 @@ def _combine(first: Picture, second: Picture, t: np.float32, doubt: Picture, end
             last[row, k] = min(max(one + t * (other - one), least), most)
 
 
-def find_motion(before: Picture, after: Picture, factor: int | Literal["auto"], interval_us: int) -> list[Motion]:
+def find_motion(before: Picture, after: Picture, factor: int | Literal["auto"], interval_us: int) -> list[MovingPixels]:
     """Find the moving pixels between two frames; all other levels follow straight lines.
 
     Args:
@@ -192,7 +192,7 @@ def find_motion(before: Picture, after: Picture, factor: int | Literal["auto"], 
         for pixels in np.array_split(complete, -(-complete.size // PART_PX)):
             y, x = np.divmod(_in_rows(pixels), shape[1])
             cells = rows[y] * width + columns[x]
-            motions.append(Motion(int(count), pixels, np.dstack([x, y]), paths.select(cells), before, after))
+            motions.append(MovingPixels(int(count), pixels, np.dstack([x, y]), paths.select(cells), before, after))
     return motions
 
 

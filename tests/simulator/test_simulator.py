@@ -18,7 +18,7 @@ from dvspipe.base.errors import VideoError
 from dvspipe.base.yaml_files import shipped_configs
 from dvspipe.events import Events, concatenate
 from dvspipe.simulator import EventSimulator, SimulatorConfig, simulate
-from dvspipe.simulator.crossings import NEG, NET, POS, REF0
+from dvspipe.simulator.crossings import NEG, NET_COUNT, POS, REF0
 from dvspipe.simulator.levels import code_levels, intensity, level_of, linear_intensity
 from dvspipe.video.frames import Frame, frames_from_arrays
 
@@ -159,7 +159,7 @@ def test_level_is_within_threshold_after_every_frame(seed: int, threshold: float
     levels = code_levels(np.dtype(np.uint8), "srgb", config)
     for frame in frames_from_arrays(random_images(seed, 6, np.uint8), fps=30):
         _, state = simulator.step(frame, state)
-        reference = state.pixels.references[:, REF0] + state.pixels.references[:, NET] * threshold
+        reference = state.pixels.references[:, REF0] + state.pixels.references[:, NET_COUNT] * threshold
         assert np.all(np.abs(levels[frame.image.ravel()] - reference) < threshold)
 
 
