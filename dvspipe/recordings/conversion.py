@@ -346,6 +346,7 @@ def events_from_video(
             inconsistent; or if `source` are frames and settings of videos are given.
 
     Example:
+        >>> import numpy as np
         >>> array = np.random.default_rng(0).integers(0, 256, (5, 7, 12), np.uint8)
         >>> events = events_from_video(array, FilmConfig(fps=30, pos_thres=0.3))
         >>> events.sensor
