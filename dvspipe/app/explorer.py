@@ -122,7 +122,7 @@ class Explored:
         if report.on_fraction is not None:
             lines.append(f"{report.on_fraction:.1%} ON")
 
-        lines.append(f"longest gap {report.longest_gap_us:,} us, {report.hot_pixels:,} hot pixels")
+        lines.append(f"longest gap {report.longest_gap_us:,} us, hot pixels: {report.hot_pixels:,}")
         lines.append(report.problem or "no problems found")
 
         return "\n".join(f"- {line}" for line in lines)

@@ -615,7 +615,7 @@ def explored(tmp_path_factory: pytest.TempPathFactory) -> Explored:
 def test_recording_is_summarised_with_its_hot_pixel(explored: Explored) -> None:
     assert "65,000 events" in explored.facts
     assert "34 x 26" in explored.facts
-    assert "odd" in explored.facts
+    assert "hot pixels: 1" in explored.facts
     assert [pixel[:2] for pixel in explored.hot] == [(3, 5)]
     assert explored.rate.counts.sum() == 65_000
 
