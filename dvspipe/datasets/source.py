@@ -11,7 +11,7 @@ from typing import TypeVar
 from ..base.errors import DataError
 from ..base.progress import Progress, ignore_progress
 from ..encoding import BinConfig
-from .cache import Cache, DecodedEvents
+from .cache import Cache
 from .config import OWN_KINDS, DataConfig
 
 NUMBERED = re.compile(r"(.+?)[ _-]+\(?[A-Za-z]*\d+\)?")  # NAME_01, NAME-2, NAME (3), NAME_c01
@@ -27,14 +27,12 @@ class DataSource:
         config: Kind, folders, and fractions of the parts.
         bins: Steps of the spike tensors, also used by the spike code of images.
         cache: Cache for the events of videos; None: no cache.
-        decoded: Decoded events in memory; None: keep none.
         progress: Called with the number of files done and the total.
     """
 
     config: DataConfig
     bins: BinConfig
     cache: Cache | None
-    decoded: DecodedEvents | None = None
     progress: Progress = ignore_progress
 
     def report(self, files: Sequence[T]) -> Iterator[T]:
@@ -88,8 +86,7 @@ class DataSource:
         if not match:
             raise DataError(
                 f"{file}: the name does not match the regular expression group = {self.config.group!r} "
-                "(expected a pattern such as '^[^_]+', the name up to its first _); use group=null to make each "
-                "recording its own group"
+                "(expected a pattern such as '^[^_]+'); use group=null to make each recording its own group"
             )
 
         return match.group()

@@ -16,14 +16,14 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import ConfigError, DataError, EventError, count_noun
+from ..base.errors import ConfigError, DataError
 from ..base.pool import map_items, prefetch
 from ..base.progress import Progress, ignore_progress
 from ..encoding import BinConfig, BinCounts
 from ..encoding.bins import encode_counted
 from ..events import Events
 from .augmentation import AugmentConfig, SpikeTensor, VaryConfig, augment, mirrored_labels, vary
-from .cache import ARRAYS, Cache
+from .cache import Cache
 from .samples import Image, Sample
 
 IN_MEMORY_BYTES = 2 << 30  # larger data sets are read from the cache in each epoch
@@ -45,31 +45,12 @@ class TensorSettings:
         views: Number of variants of each recording: the original, and `views - 1` random variants.
         vary: Random changes of the variants.
         seed: Seed of the changes, and of random spike codes.
-        complete: Whether a tensor covers the complete recording, instead of `steps` steps.
     """
 
     bins: BinConfig
     views: int = 1
     vary: VaryConfig = field(default_factory=VaryConfig)
     seed: int = 0
-    complete: bool = False
-
-
-@dataclass(frozen=True)
-class TensorKey:
-    """Cache key of the spike tensor of a recording.
-
-    Args:
-        vary: Random changes of the variants; None if `views` is 1.
-        seed: Seed of the changes; None if `views` is 1.
-    """
-
-    version: str
-    bins: BinConfig
-    views: int
-    vary: VaryConfig | None
-    seed: int | None
-    complete: bool
 
 
 class EncodedSample(NamedTuple):
@@ -176,11 +157,6 @@ class SpikeTensors:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __repr__(self) -> str:
-        views = self._settings.views
-        bins = self._settings.bins
-        return f"SpikeTensors({count_noun(len(self), 'sample')}, {count_noun(views, 'view')}, {bins!r})"
-
     def __getitem__(self, number: int) -> NDArray[Any]:
         if self._is_images:
             return encode_image(self._samples[number], number, self._settings)[None]
@@ -191,7 +167,7 @@ class SpikeTensors:
         digest = self._digests[number]
         arrays = self._cache.read(digest)
         if arrays is None:
-            raise DataError(f"{self._cache.path(digest, ARRAYS)}: was removed from the cache; try again")
+            raise DataError(f"{self._cache.path(digest)}: was removed from the cache; try again")
 
         return arrays["spikes"]
 
@@ -341,19 +317,10 @@ class SampleEncoder:
         if self.cache is None:
             return ""
 
+        # Without variants, nothing random is drawn.
         settings = self.settings
-        varied = settings.views > 1  # without variants, nothing random is drawn
-
-        key = TensorKey(
-            version=sample.read_version(),
-            bins=settings.bins.part(BinConfig),
-            views=settings.views,
-            vary=settings.vary.part(VaryConfig) if varied else None,
-            seed=settings.seed if varied else None,
-            complete=settings.complete,
-        )
-
-        return self.cache.digest(key)
+        varied = (settings.views, settings.vary.part(VaryConfig), settings.seed) if settings.views > 1 else None
+        return self.cache.digest(("spikes", sample.read_version(), settings.bins.part(BinConfig), varied))
 
     def encode(self, sample: Sample, digest: str) -> EncodedSample:
         """Encode a sample with a known digest, or read it from the cache."""
@@ -395,12 +362,6 @@ def encode_sample(sample: Sample, settings: TensorSettings) -> tuple[NDArray[Any
 
     start_us = int(events.t[0])
     bins = settings.bins
-
-    if settings.complete:
-        try:
-            bins = bins.for_complete(events)
-        except EventError as error:
-            raise DataError(f"{sample.name}: {error}") from error
 
     spikes, counts = encode_counted(events, bins, start_us)
     variants = [spikes]

@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from ..base.errors import DataError
 from ..base.progress import Progress, ignore_progress
 from ..checkpoints.checkpoint import ClassifierConfig, load_config
-from ..datasets import DataSet, DecodedEvents, Sample, folder_config, open_dataset
+from ..datasets import DataSet, Sample, folder_config, open_dataset
 from ..datasets.lists import FILM_PATTERNS
 from ..datasets.survey import Measurement, measure
 from ..encoding import BinConfig
@@ -54,13 +54,11 @@ class Choice:
         config: Chosen and given settings; the others have their defaults.
         summary: What was chosen and from what, one line.
         warnings: Cues in the recordings that a network could learn instead of the classes, one line each.
-        decoded: Decoded events of the recordings, so that `train` need not decode them again.
     """
 
     config: TrainConfig
     summary: str
     warnings: tuple[str, ...] = ()
-    decoded: DecodedEvents = field(default_factory=DecodedEvents, repr=False)
 
 
 def choose_settings(root: str | Path, given: TrainConfig = TrainConfig(), progress: Progress | None = None) -> Choice:
@@ -97,8 +95,7 @@ def choose_settings(root: str | Path, given: TrainConfig = TrainConfig(), progre
     framing = _choose_framing(config, init, progress)
     config = config.model_copy(update=framing)
 
-    decoded = DecodedEvents()
-    data = open_dataset(config, config, decoded=decoded)
+    data = open_dataset(config, config)
     measured = measure(data, progress)
     unusable = [measurement.problems[0] for measurement in measured if not measurement.events]
     if unusable:
@@ -114,7 +111,7 @@ def choose_settings(root: str | Path, given: TrainConfig = TrainConfig(), progre
     complete = TrainConfig(**{name: value for name, value in chosen.items() if name not in unused} | fixed.given)
     check_settings(complete)
 
-    return Choice(complete, _summarize(complete, data, measured), _compare_sensors(data, measured), decoded)
+    return Choice(complete, _summarize(complete, data, measured), _compare_sensors(data, measured))
 
 
 def _choose_framing(

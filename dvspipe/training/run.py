@@ -32,7 +32,6 @@ from ..checkpoints.checkpoint import (
 )
 from ..datasets import (
     DataSet,
-    DecodedEvents,
     Sample,
     SpikeTensors,
     TensorSettings,
@@ -90,7 +89,6 @@ def run_training(
     callback: TrainingCallback = TrainingCallback(),
     command: str = "",
     resume: bool = False,
-    decoded: DecodedEvents | None = None,
 ) -> TrainingRun:
     """Train with a complete configuration; arguments as in `dvspipe.train`.
 
@@ -102,7 +100,6 @@ def run_training(
         callback: Training callback.
         command: Command that repeats the run, for the records.
         resume: Continue the run in the folder.
-        decoded: Events decoded earlier.
     """
     if resume:
         config = read_run(folder, config)
@@ -122,7 +119,7 @@ def run_training(
         setup = RunSetup(config, folder, init, network, processes, callback)
 
         try:
-            return _run(setup, data, decoded, command, resume=resume)
+            return _run(setup, data, command, resume=resume)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError) or OUT_OF_MEMORY.search(str(error)):
                 raise ConfigError(
@@ -144,9 +141,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def _run(
-    setup: RunSetup, given: DataSet | None, decoded: DecodedEvents | None, command: str, *, resume: bool
-) -> TrainingRun:
+def _run(setup: RunSetup, given: DataSet | None, command: str, *, resume: bool) -> TrainingRun:
     """Train, or finish an interrupted run: open and check the data, build, encode, train and test."""
     config = setup.config
     folder = setup.folder
@@ -156,7 +151,7 @@ def _run(
     opened = given
     if opened is None:
         opening = partial(setup.callback.on_progress, "opening recordings")
-        opened = open_dataset(config, config, decoded=decoded, progress=opening)
+        opened = open_dataset(config, config, progress=opening)
     data = _prepare_data(setup, opened)
     if resume:
         check_split(folder.split, data)
@@ -168,9 +163,6 @@ def _run(
             return complete
 
         parts = _encode(setup, data, classifier)
-        if decoded is not None:
-            decoded.clear()  # release the memory of the events
-
         settings = yaml.safe_dump(config.to_record(), sort_keys=False)
         if processes.is_first:
             folder.clear(keep_epochs=state is not None)
@@ -485,7 +477,6 @@ def train(
     if network is not None:
         config = TrainConfig(**config.given | {"network": "module"})
 
-    # The recordings of a folder are decoded while its settings are chosen.
     if isinstance(source, str | Path) and Path(source).expanduser().is_dir():
         source = find_folder(source)
         if not resume:
@@ -512,7 +503,6 @@ def train(
         callback=callback,
         command=find_command(),
         resume=resume,
-        decoded=source.decoded if isinstance(source, Choice) else None,
     )
     if is_first_process():
         plugins().hook.report(record=trained, folder=trained.folder.path)
