@@ -52,7 +52,7 @@ def test_recordings_of_a_group_are_in_one_part(tmp_path: Path) -> None:
 
 
 def test_single_film_of_a_class_is_divided_in_time(tmp_path: Path) -> None:
-    pieces = [f"clip_{number}" for number in range(6, 14)]  # clip_10 follows clip_9
+    pieces = [f"clip_{number:02}" for number in range(6, 14)]
     for label in range(2):
         (tmp_path / f"class{label}").mkdir()
         for number, piece in enumerate(pieces):

@@ -20,10 +20,9 @@ from dvspipe.datasets.lists import FILM_PATTERNS
 from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
-from dvspipe.inference import Classifier
 from dvspipe.networks import NetworkConfig
 from dvspipe.results import RunFolder, TestResult
-from dvspipe.training import TrainConfig, choose_settings, run_training
+from dvspipe.training import TrainConfig, choose_settings
 from dvspipe.training.choice import GROUP_PATTERNS, find_group_pattern
 
 NUMBERED: dict[str, list[str]] = {"a": ["1", "2", "3"], "b": ["4", "5", "6"]}
@@ -87,17 +86,6 @@ def test_long_recordings_are_split_into_windows(tmp_path: Path) -> None:
 def test_given_settings_replace_chosen_ones_and_the_others_adapt(tmp_path: Path) -> None:
     config = choose_settings(write_folder(tmp_path / "mine"), TrainConfig(step_us=50_000, epochs=3)).config
     assert (config.steps, config.epochs, config.name) == (2, 3, "mine")  # 2 x 50 ms cover 0.1 s
-
-
-def test_training_reuses_events_decoded_for_the_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = TrainConfig(jobs=1, views=1, cache="none", channels=(2, 2, 2), epochs=1)
-    choice = choose_settings(write_folder(tmp_path / "data"), given)
-    before = train(choice.config, out=tmp_path / "before")
-    monkeypatch.setattr("dvspipe.datasets.folders.read", None)
-    run = run_training(choice.config, RunFolder(tmp_path / "run"), decoded=choice.decoded)
-    assert Classifier.load(run.folder.best).digest == Classifier.load(before.folder.best).digest
-    with pytest.raises(TypeError):  # the events were released
-        run_training(choice.config, RunFolder(tmp_path / "again"), decoded=choice.decoded)
 
 
 @pytest.mark.parametrize(
