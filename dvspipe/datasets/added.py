@@ -11,7 +11,7 @@ from ..base.errors import ConfigError
 from ..hooks import OpenKind, plugins
 from ..results.splits import PARTS, Part
 from .config import DataKind
-from .samples import DataSet, Sample, divide
+from .samples import DataSet, Sample, draw_missing
 from .source import DataSource
 
 
@@ -33,18 +33,12 @@ def open_added(source: DataSource, kind: str, options: Mapping[str, Any]) -> Dat
         sample = Sample(one.name, one.label, one.group, load=one.load, version=partial(str, one.version))
         parts[one.part].append(sample)
 
-    fixed_test = bool(parts["test"])
-    if not fixed_test:
-        parts["train"], parts["test"] = divide(parts["train"], config.test, config.seed + 1)
-    if not parts["validation"]:
-        parts["train"], parts["validation"] = divide(parts["train"], config.validation, config.seed)
-
     data = DataSet(
         opened.title,
         opened.classes,
         opened.sensor,
         synthetic=opened.synthetic,
         synthetic_test=opened.synthetic,
-        fixed_test=fixed_test,
+        fixed_test=bool(parts["test"]),
     )
-    return data.with_parts(parts)
+    return data.with_parts(draw_missing(parts, config))

@@ -22,7 +22,7 @@ from ..results.splits import PARTS, SPLITS, Part, Splits, find_splits
 from ..video.names import VIDEO_SUFFIXES, is_image_folder
 from .config import OWN_KINDS, DataConfig
 from .recording_file import RecordingFile, cut_samples
-from .samples import DataSet, Sample, check_groups, divide, is_synthetic, separate_few
+from .samples import DataSet, Sample, check_groups, draw_missing, is_synthetic, separate_few
 from .source import DataSource
 from .split import apply_split
 
@@ -318,12 +318,7 @@ def divide_parts(
         check_groups([*train, *validation], test)
         check_groups(train, validation)
 
-    fixed_test = bool(test)
-    if not fixed_test:
-        train, test = divide(train, config.test, config.seed + 1, in_time=few)
-    if not validation:
-        train, validation = divide(train, config.validation, config.seed, in_time=few)
-
     in_time = tuple(data.classes[label] for label in sorted(few))
-    data = replace(data, fixed_test=fixed_test, in_time=in_time)
-    return data.with_parts({"train": train, "validation": validation, "test": test})
+    data = replace(data, fixed_test=bool(test), in_time=in_time)
+    parts: dict[Part, Sequence[Sample]] = {"train": train, "validation": validation, "test": test}
+    return data.with_parts(draw_missing(parts, config, few))

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -152,15 +152,14 @@ class EventStream(IterableDataset[LoadedItem]):
 
     Args:
         recording: Path of a recording, or events.
-        bins: Binning of the windows; `by` must be `time` or `events`.
+        bins: Binning of the windows; `by` must be `time`.
         hints: Metadata that the file lacks.
 
     Yields:
-        Spikes [T, C, H, W] of a window, and its start in microseconds: the start of its first step (`by = time`), or
-        the time of its first event (`by = events`).
+        Spikes [T, C, H, W] of a window, and the start of its first step in microseconds.
 
     Raises:
-        ConfigError: If `by` is `recording`, because its steps depend on the end of the recording.
+        ConfigError: If `by` is not `time`.
         DvspipeError: If the recording cannot be read, while iterating.
 
     Example:
@@ -178,17 +177,11 @@ class EventStream(IterableDataset[LoadedItem]):
         hints: Hints = NO_HINTS,
     ) -> None:
         self.bins = bins
-        if self.bins.by == "recording":
-            raise ConfigError(
-                "by = recording: needs the end of the recording, unknown in a stream (expected by = time or events)"
-            )
+        if self.bins.by != "time":
+            raise ConfigError(f"by = {self.bins.by}: needs a complete recording (expected by = time in a stream)")
 
         self.recording = recording
         self.hints = hints
-
-    def __repr__(self) -> str:
-        recording = self.recording if isinstance(self.recording, Events) else str(self.recording)
-        return f"EventStream({recording!r}, {self.bins!r})"
 
     def __iter__(self) -> Iterator[LoadedItem]:
         worker = get_worker_info()
@@ -196,42 +189,25 @@ class EventStream(IterableDataset[LoadedItem]):
         return islice(self._windows(), first, None, every)
 
     def _windows(self) -> Iterator[LoadedItem]:
-        starts_us: list[int] = []
-        steps = encode_stream(self._record_starts(starts_us), self.bins)
+        parts: Iterable[Events] = (
+            [self.recording]
+            if isinstance(self.recording, Events)
+            else open_recording(self.recording, self.hints).chunks()
+        )
+        filled = (part for part in parts if len(part))
+        first = next(filled, None)
+        if first is None:
+            return
+
+        # A window starts where the previous one ends.
         T = self.bins.steps
+        start_us = int(first.t[0])
+        steps = encode_stream(chain([first], filled), self.bins)
         while window := [*islice(steps, T)]:
-            first_step = window[0]
-            spikes = np.zeros((T, *first_step.shape), self.bins.dtype)
+            spikes = np.zeros((T, *window[0].shape), self.bins.dtype)
             np.stack(window, out=spikes[: len(window)])
-
-            # Each window of events has its own start; a window of time starts where the previous one ends.
-            start_us = starts_us[0]
-            if self.bins.by == "events":
-                starts_us.pop(0)
-            else:
-                starts_us[0] += self.bins.tensor_us
-
             yield torch.from_numpy(spikes), start_us
-
-    def _record_starts(self, starts_us: list[int]) -> Iterator[Events]:
-        """Yield the parts of the recording; append the start of the first window, or of each window if by events."""
-        parts: Iterable[Events]
-        if isinstance(self.recording, Events):
-            parts = [self.recording]
-        else:
-            parts = open_recording(self.recording, self.hints).chunks()
-
-        seen = 0
-        every = self.bins.tensor_events
-        for part in parts:
-            if self.bins.by == "events":
-                # Events 0, every, 2 * every, ... begin windows; -seen % every is the first of them in the part.
-                starts_us += part.t[-seen % every :: every].tolist()
-            elif not seen:
-                starts_us += part.t[:1].tolist()
-
-            seen += len(part)
-            yield part
+            start_us += self.bins.tensor_us
 
 
 class SpikeBatch(NamedTuple):

@@ -17,8 +17,9 @@ from ..base.errors import ConfigError, DataError, FormatError
 from ..base.files import read_bytes
 from ..encoding import CODES, BinConfig, Contrast, SpikeCode
 from ..events import SensorSize
+from ..results.splits import Part
 from .config import DataConfig
-from .samples import DataSet, Image, Sample, divide
+from .samples import DataSet, Image, Sample, draw_missing
 from .source import DataSource
 
 DIGIT_PX = 28
@@ -127,7 +128,7 @@ def open_mnist(source: DataSource) -> DataSet:
     root = source.root
     code = build_code(source.config, source.bins)
 
-    parts: dict[str, list[Sample]] = {}
+    parts: dict[Part, list[Sample]] = {}
     for part in get_args(MnistPart):
         images, labels = read_mnist(root, part)
 
@@ -144,10 +145,9 @@ def open_mnist(source: DataSource) -> DataSet:
             for row in range(len(images))
         ]
 
-    train, validation = divide(parts["train"], source.config.validation, source.config.seed)
     sensor = SensorSize(width=DIGIT_PX, height=DIGIT_PX)
     data = DataSet("MNIST", tuple(str(digit) for digit in range(10)), sensor, fixed_test=True)
-    return data.with_parts({"train": train, "validation": validation, "test": parts["test"]})
+    return data.with_parts(draw_missing(parts, source.config))
 
 
 def _take_row(images: Image, row: int) -> Image:

@@ -10,11 +10,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from ..base.errors import DataError, FormatError
+from ..base.errors import DataError
 from ..base.gestures import GESTURES
-from ..events import GESTURE_SENSOR, Events, SensorSize
+from ..events import GESTURE_SENSOR, SensorSize
+from ..formats import Hints, read
 from ..results.labels import SUFFIX, read_labels
 from .folders import divide_parts, find_recording, list_class_folders
 from .recording_file import RecordingFile, cut_samples
@@ -26,7 +25,7 @@ NMNIST_SENSOR = SensorSize(width=34, height=34)
 TONIC_FOLDERS = {"train": "ibmGestureTrain", "test": "ibmGestureTest"}
 IBM_LISTS = {"train": "trials_to_train.txt", "test": "trials_to_test.txt"}
 LAST_TRAINING_USER = 23  # last training user of DVS128 Gesture, if IBM's lists are missing
-TONIC_TIME_US = 1000  # times are in milliseconds in Tonic's copy of DVS Gesture
+TONIC_HINTS = Hints(columns="xypt", time_unit="ms", sensor=str(GESTURE_SENSOR))
 
 
 def open_nmnist(source: DataSource) -> DataSet:
@@ -95,7 +94,6 @@ def _list_gesture_parts(source: DataSource, root: Path) -> tuple[dict[str, list[
     if folder is None and source.config.download:
         _download("DVSGesture", root)
         folder = _find_gestures(root)
-
     if folder is None:
         raise DataError(
             f"{root}: no DVS128 Gesture found; unpack IBM's DvsGesture.tar.gz (https://research.ibm.com/dvsgesture) "
@@ -129,28 +127,9 @@ def _list_tonic_clips(folder: Path) -> list[Sample]:
             raise DataError(f"{file}: the name is not a label (expected 0 to {len(GESTURES) - 1})")
 
         user = file.parent.name.partition("_")[0]
-        load = partial(load_tonic_clip, file)
+        load = partial(read, file, hints=TONIC_HINTS)
         samples.append(Sample(str(file), int(file.stem), user, load, partial(version_of_file, file)))
     return samples
-
-
-def load_tonic_clip(file: Path) -> Events:
-    """Load a clip of Tonic's copy: an array [N, 4] of x, y, p and t in milliseconds.
-
-    Fractions of a millisecond are rounded to microseconds.
-    """
-    try:
-        rows = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise FormatError(f"{file}: not a NumPy file, or corrupted ({error})") from error
-
-    is_numeric = rows.ndim == 2 and rows.shape[1] == len("xypt") and rows.dtype.kind in "iuf"
-    if not is_numeric or not np.isfinite(rows).all() or (rows[:, :3] % 1).any():
-        raise FormatError(f"{file}: not rows of integers x, y, p and times in ms (found {rows.dtype} {rows.shape})")
-
-    x, y, p = rows[:, :3].T.astype(np.int64)
-    t_us = np.rint(rows[:, 3].astype(np.float64) * TONIC_TIME_US).astype(np.int64)
-    return Events(t_us, x, y, p, GESTURE_SENSOR)
 
 
 def _list_ibm_clips(source: DataSource, folder: Path) -> dict[str, list[Sample]]:

@@ -67,18 +67,15 @@ def from_recordings(
 
 
 def _check_pair(number: int, pair: tuple[Events | str | Path, int | str]) -> tuple[Events | Path, int | str]:
-    """Return a recording and its label, which is a class name, or an integer from 0."""
-    if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], Events | str | Path):
-        raise DataError(f"recording {number}: found {brief(pair)}, expected a pair of events or a path, and a label")
+    """Return a recording and its label, an integer or the name of a class."""
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise DataError(f"recording {number}: found {brief(pair)}, expected a pair of a recording and its label")
 
-    recording = pair[0] if isinstance(pair[0], Events) else Path(pair[0])
-    label = pair[1]
-    try:
-        if isinstance(label, str) or operator.index(label) >= 0:
-            return recording, label if isinstance(label, str) else operator.index(label)
-    except TypeError:
-        pass  # neither a text nor an integer
-    raise DataError(f"recording {number}: wrong label (found {label!r}, expected a class name or an integer >= 0)")
+    recording, label = pair
+    return (
+        recording if isinstance(recording, Events) else Path(recording),
+        label if isinstance(label, str) else operator.index(label),
+    )
 
 
 def _sample_of(number: int, recording: Events | Path, label: int, sensor: SensorSize | None) -> Sample:

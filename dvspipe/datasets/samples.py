@@ -19,6 +19,7 @@ from ..base.progress import Progress
 from ..encoding import SpikeCode
 from ..events import Events, SensorSize, digest_events
 from ..results.splits import PARTS, Part
+from .config import DataConfig
 
 Image = NDArray[np.uint8]
 """Image [H, W], encoded by a spike code."""
@@ -234,6 +235,18 @@ def divide(
         )
 
     return [one for one in samples if one.group not in second], [one for one in samples if one.group in second]
+
+
+def draw_missing(
+    parts: Mapping[Part, Sequence[Sample]], config: DataConfig, in_time: Collection[int] = ()
+) -> Mapping[Part, Sequence[Sample]]:
+    """Draw the test part and the validation part from the training part, unless they have samples; see `divide`."""
+    train, validation, test = (parts.get(part, ()) for part in PARTS)
+    if not test:
+        train, test = divide(train, config.test, config.seed + 1, in_time=in_time)
+    if not validation:
+        train, validation = divide(train, config.validation, config.seed, in_time=in_time)
+    return {"train": train, "validation": validation, "test": test}
 
 
 def separate_few(samples: Sequence[Sample], parts: int) -> tuple[list[Sample], set[int]]:

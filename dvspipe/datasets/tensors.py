@@ -208,18 +208,26 @@ def training_batches(tensors: SpikeTensors, settings: BatchSettings, epoch: int)
         epoch: Index of the epoch.
     """
     mirrored = mirrored_labels(settings.classes) if settings.augment.flip_horizontal else None
-    rng = np.random.default_rng([settings.seed, epoch])
-    N = len(tensors)
-    size = settings.size
+    one_hot = np.eye(len(settings.classes), dtype=np.float32)
 
-    order = rng.permutation(N)
-    sampler = _BatchSampler(tensors, settings, epoch, mirrored)
-    batches = (order[start : start + size].tolist() for start in range(0, N, size))
+    def draw(numbers: Sequence[int]) -> Batch:
+        spikes: list[SpikeTensor] = []
+        labels: list[int] = []
+        for number in numbers:
+            rng = np.random.default_rng([settings.seed, epoch, number, AUGMENT_STREAM])
+            views = tensors[number]
+            view = views[rng.integers(len(views))]
+            view, label = augment(view, int(tensors.labels[number]), settings.augment, rng, mirrored)
+            spikes.append(view)
+            labels.append(label)
+        return Batch(np.stack(spikes), one_hot[labels], np.array(labels, np.int64))
 
     # The last batch may be too small to give each process a sample; it is left out.
+    N = len(tensors)
+    order = np.random.default_rng([settings.seed, epoch]).permutation(N).tolist()
+    batches = (order[start : start + settings.size] for start in range(0, N, settings.size))
     own_batches = (batch[settings.rank :: settings.processes] for batch in batches if len(batch) >= settings.processes)
-
-    return prefetch(map(sampler.batch, own_batches), PREFETCHED_BATCHES)
+    return prefetch(map(draw, own_batches), PREFETCHED_BATCHES)
 
 
 def plain_batches(
@@ -251,33 +259,6 @@ def plain_batches(
         yield batch
         used += len(batch)
         progress(used, len(chosen))
-
-
-@dataclass(frozen=True)
-class _BatchSampler:
-    """Random draws of one epoch."""
-
-    tensors: SpikeTensors
-    settings: BatchSettings
-    epoch: int
-    mirrored: NDArray[np.int64] | None
-
-    def batch(self, numbers: Sequence[int]) -> Batch:
-        """Draw the batch of the recordings `numbers`."""
-        spikes: list[SpikeTensor] = []
-        labels: list[int] = []
-        for number in numbers:
-            rng = np.random.default_rng([self.settings.seed, self.epoch, number, AUGMENT_STREAM])
-            views = self.tensors[number]
-            view = views[rng.integers(len(views))]
-            label = int(self.tensors.labels[number])
-
-            view, label = augment(view, label, self.settings.augment, rng, self.mirrored)
-            spikes.append(view)
-            labels.append(label)
-
-        one_hot = np.eye(len(self.settings.classes), dtype=np.float32)
-        return Batch(np.stack(spikes), one_hot[labels], np.array(labels, np.int64))
 
 
 def _allocate(tensor: NDArray[Any], samples: int, cache: Cache | None) -> NDArray[Any] | None:
