@@ -233,19 +233,20 @@ class Verified(Described):
 
     Args:
         folder: Folder.
+        lock: Content of its lock.
         differences: A line for each difference.
     """
 
-    def __init__(self, folder: Path, differences: list[str]) -> None:
+    def __init__(self, folder: Path, lock: DataLock, differences: list[str]) -> None:
+        self.files = len(lock.files)
+        self.events = sum(file.events for file in lock.files)
         self.folder = folder
         self.differences = differences
         self.problem = f"{folder}: {count_noun(len(differences), 'difference')} from {LOCK}" if differences else ""
 
     def describe(self) -> list[str]:
         """Return the differences, or the number of files."""
-        lock = DataLock.read(self.folder / LOCK)
-        events = sum(file.events for file in lock.files)
-        same = f"{show_name(self.folder)}: {count_noun(len(lock.files), 'file')} with {events:,} events, as locked"
+        same = f"{show_name(self.folder)}: {count_noun(self.files, 'file')} with {self.events:,} events, as locked"
         return [show_name(line) for line in self.differences] or [same]
 
 
@@ -257,4 +258,5 @@ def verify(folder: Path, *, jobs: int | str = 1, progress: Progress = ignore_pro
         jobs: Number of worker processes, or ray, or ray://HOST:PORT for a Ray cluster.
         progress: Called with the number of files done and the total.
     """
-    return Verified(folder, verify_folder(folder, jobs=jobs, progress=progress))
+    lock = DataLock.read(folder / LOCK)
+    return Verified(folder, lock, verify_folder(folder, lock, jobs=jobs, progress=progress))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import shutil
 import zlib
 from functools import cache
 from importlib.metadata import version
@@ -60,7 +59,7 @@ class Cache:
         """Return the digest of a key and of the version of dvspipe.
 
         Args:
-            key: Frozen dataclass with everything that a result depends on.
+            key: Everything that a result depends on, such as a tuple of frozen settings.
         """
         return hashlib.blake2b(to_json((LAYOUT, _own_version(), key)), digest_size=20).hexdigest()
 
@@ -104,10 +103,6 @@ class Cache:
         files = (path for path in self.folder.rglob("*") if path.is_file())
         sizes = [path.stat().st_size for path in files]
         return len(sizes), sum(sizes)
-
-    def clear(self) -> None:
-        """Remove the cache folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @cache

@@ -96,7 +96,8 @@ def test_another_laboratory_converts_with_the_lock(videos: Path) -> None:
     assert lock.lists.keys() == {"splits.csv"}
     assert "6 files" in dvspipe("data", "verify", "first", cwd=folder).stdout
     verified = json.loads(dvspipe("data", "verify", "first", "--json", cwd=folder).stdout)
-    assert verified == {"folder": "first", "differences": [], "problem": ""}
+    events = sum(file.events for file in lock.files)
+    assert verified == {"folder": "first", "files": 6, "events": events, "differences": [], "problem": ""}
 
     again = dvspipe(*words, "-o", "second", "--lock", "first/dataset.lock", "--jobs", 2, cwd=folder)
     assert "changed" not in again.stderr
