@@ -88,10 +88,18 @@ def open_folder(source: DataSource, classes: tuple[str, ...] = (), sensor: Senso
     train, warnings = list_class_folders(source, training, classes, sensor)
     test, more = list_class_folders(source, testing, classes, sensor) if testing else ([], [])
 
-    size = config.input_size or sensor or find_sensor(source, train)
-    warnings += [*more, *_warn_of_missing_sensor(source, train, sensor)]
-    data = DataSet(f"folder {source.root.name}", classes, size, warnings=tuple(warnings))
+    data = _describe(source, "", classes, sensor, train)
+    data = replace(data, warnings=(*warnings, *more, *data.warnings))
     return divide_parts(source, data, train, test)
+
+
+def _describe(
+    source: DataSource, suffix: str, classes: tuple[str, ...], sensor: SensorSize | None, samples: Sequence[Sample]
+) -> DataSet:
+    """Return a data set of a folder that has no samples yet; the sensor is known, or that of some samples."""
+    size = source.config.input_size or sensor or find_sensor(source, samples)
+    warnings = tuple(_warn_of_missing_sensor(source, samples, sensor))
+    return DataSet(f"folder {source.root.name}{suffix}", classes, size, warnings=warnings)
 
 
 def _open_split(source: DataSource, splits: Splits, classes: tuple[str, ...], sensor: SensorSize | None) -> DataSet:
@@ -127,9 +135,9 @@ def _open_split(source: DataSource, splits: Splits, classes: tuple[str, ...], se
         parts["test"], _ = list_class_folders(source, testing, classes, sensor)
 
     listed = [sample for samples in parts.values() for sample in samples]
-    warnings = (*_warn_of_missing_sensor(source, listed, sensor), *_warn_of_shared_groups(root, number, parts))
-    size = config.input_size or sensor or find_sensor(source, listed)
-    data = DataSet(f"folder {root.name}, split {number}", classes, size, warnings=warnings, split=number)
+    data = _describe(source, f", split {number}", classes, sensor, listed)
+    warnings = (*data.warnings, *_warn_of_shared_groups(root, number, parts))
+    data = replace(data, warnings=warnings, split=number)
     return divide_parts(source, data, parts["train"], parts["test"], parts["validation"])
 
 
@@ -163,9 +171,7 @@ def open_labelled(source: DataSource) -> DataSet:
             raise DataError(f"{sample.name}: unknown class {name} (expected one of {', '.join(classes)})")
 
     parts = [[replace(sample, label=classes.index(name)) for name, sample in spans] for spans in (train, test)]
-    sensor = source.config.input_size or source.config.given_sensor or find_sensor(source, parts[0])
-    warnings = _warn_of_missing_sensor(source, parts[0], source.config.given_sensor)
-    return divide_parts(source, DataSet(f"folder {root.name}", classes, sensor, warnings=tuple(warnings)), *parts)
+    return divide_parts(source, _describe(source, "", classes, source.config.given_sensor, parts[0]), *parts)
 
 
 def _list_spans(source: DataSource, folder: Path) -> list[tuple[str, Sample]]:

@@ -154,9 +154,7 @@ def _digest_lists(folder: Path) -> dict[str, str]:
     return {path.name: digest_file(path) for path in sorted(folder.glob(f"*{LIST_SUFFIX}"))}
 
 
-def verify_folder(
-    folder: Path, lock: DataLock, *, jobs: int | str = 1, progress: Progress | None = None
-) -> list[str]:
+def verify_folder(folder: Path, lock: DataLock, *, jobs: int | str = 1, progress: Progress | None = None) -> list[str]:
     """Compare all event files and lists of a folder with its dataset.lock; return a line per difference.
 
     Args:

@@ -26,7 +26,6 @@ from dvspipe.datasets import (
     check_split,
     open_dataset,
     plain_batches,
-    read_split,
     restore_split,
     tensors,
     training_batches,
@@ -80,24 +79,6 @@ def test_partial_nmnist_is_read_with_digits_as_labels(tmp_path: Path) -> None:
     events = data.train[0].load()
     assert events.sensor == SensorSize(width=34, height=34)
     assert len(events) == 3
-
-
-def test_tonic_layout_of_nmnist_is_found(tmp_path: Path) -> None:
-    save_nmnist(tmp_path / "NMNIST", "Train", range(10), 3)
-    data = open_dataset(DataConfig(data="nmnist", root=tmp_path))
-    assert (len(data.train), len(data.validation), len(data.test)) == (
-        10,
-        10,
-        10,
-    )  # a fraction, at least one of each class
-
-
-def test_classes_of_a_folder_are_its_sorted_names(tmp_path: Path) -> None:
-    save_folder(tmp_path)
-    data = open_dataset(DataConfig(root=tmp_path))
-    assert data.classes == ("a", "b")
-    assert all(data.classes[sample.label] == Path(sample.name).parent.name for sample in data.train)
-    assert data.sensor == SensorSize(width=12, height=7)
 
 
 def test_groups_stay_in_one_part_and_the_division_is_seeded(tmp_path: Path) -> None:
@@ -404,21 +385,6 @@ def test_split_file_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             open_dataset(config)
 
 
-def test_names_in_a_split_are_relative_to_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save_folder(tmp_path / "data")
-    monkeypatch.chdir(tmp_path)
-    data = open_dataset(DataConfig(root=Path("data"), seed=3))
-    write_split(tmp_path / "split.json", data)
-    assert "a/user00_0.h5" in read_split(tmp_path / "split.json").names
-
-    (tmp_path / "data").rename(tmp_path / "moved")
-    moved = open_dataset(DataConfig(root=tmp_path / "moved"))
-    restored = restore_split(tmp_path / "split.json", moved)
-    assert restored is not None
-    assert [Path(sample.name).name for sample in restored.test] == [Path(sample.name).name for sample in data.test]
-    check_split(tmp_path / "split.json", restored)
-
-
 def test_moved_test_folder_stays_the_test_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_folder(tmp_path / "data" / "train")
     save_folder(tmp_path / "data" / "test", people=1, seed=1000)
@@ -581,15 +547,6 @@ def test_data_set_hints_apply_to_its_files(tmp_path: Path) -> None:
     events = open_dataset(data).train[0].read_content()
     assert isinstance(events, Events)
     assert events.t.tolist() == [5, 9]
-
-
-def test_text_file_of_words_is_not_a_recording(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        for number in range(3):
-            write(tmp_path / name / f"{number}.h5", random_events(number, 20))
-        (tmp_path / name / "notes.txt").write_text("These were recorded on a sunny day.\nThe lens was at 2.8.\n")
-    samples = open_dataset(DataConfig(root=tmp_path)).samples
-    assert len(samples) == 6
 
 
 def test_windows_cover_the_recording_and_stay_in_one_part(tmp_path: Path) -> None:
