@@ -23,7 +23,8 @@ from .samples import DataSet, Image, Sample, draw_missing
 from .source import DataSource
 
 DIGIT_PX = 28
-GZIP_MAGIC = b"\x1f\x8b"
+DIGIT_CLASSES = tuple(str(digit) for digit in range(10))
+GZIP_HEAD = b"\x1f\x8b"
 MnistPart = Literal["train", "test"]
 IDX_FILES: Mapping[MnistPart, tuple[str, str]] = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -40,7 +41,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     big-endian integer, then the values (http://yann.lecun.com/exdb/mnist).
     """
     content = read_bytes(path)
-    if content.startswith(GZIP_MAGIC):
+    if content.startswith(GZIP_HEAD):
         try:
             content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
@@ -146,7 +147,7 @@ def open_mnist(source: DataSource) -> DataSet:
         ]
 
     sensor = SensorSize(width=DIGIT_PX, height=DIGIT_PX)
-    data = DataSet("MNIST", tuple(str(digit) for digit in range(10)), sensor, fixed_test=True)
+    data = DataSet("MNIST", DIGIT_CLASSES, sensor, fixed_test=True)
     return data.with_parts(draw_missing(parts, source.config))
 
 

@@ -16,10 +16,11 @@ from ..events import GESTURE_SENSOR, SensorSize
 from ..formats import Hints, read
 from ..results.labels import SUFFIX, read_labels
 from .folders import divide_parts, find_recording, list_class_folders
+from .mnist import DIGIT_CLASSES
 from .recording_file import RecordingFile, cut_samples
 from .samples import DataSet, Sample, version_of_file
 from .source import DataSource
-from .tonic import DIGITS, TonicRecipe
+from .tonic import TonicRecipe
 
 NMNIST_SENSOR = SensorSize(width=34, height=34)
 TONIC_FOLDERS = {"train": "ibmGestureTrain", "test": "ibmGestureTest"}
@@ -39,7 +40,7 @@ def open_nmnist(source: DataSource) -> DataSet:
         _check_images(root, other)
         test = _list_digits(source, other / "Train") + _list_digits(source, other / "Test")
 
-    return divide_parts(source, DataSet("N-MNIST", DIGITS, NMNIST_SENSOR), train, test)
+    return divide_parts(source, DataSet("N-MNIST", DIGIT_CLASSES, NMNIST_SENSOR), train, test)
 
 
 def _check_images(root: Path, test_root: Path) -> None:
@@ -55,7 +56,7 @@ def _check_images(root: Path, test_root: Path) -> None:
 
 
 def _list_digits(source: DataSource, folder: Path) -> list[Sample]:
-    return list_class_folders(source, folder, DIGITS, NMNIST_SENSOR)[0] if folder.is_dir() else []
+    return list_class_folders(source, folder, DIGIT_CLASSES, NMNIST_SENSOR)[0] if folder.is_dir() else []
 
 
 def _find_nmnist(source: DataSource, root: Path) -> Path:

@@ -24,6 +24,7 @@ from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import read
 from ..results.splits import PARTS, Part
 from .folders import divide_parts
+from .mnist import DIGIT_CLASSES
 from .samples import DataSet, Sample, find_label, name_classes, version_of_events, version_of_file
 from .source import DataSource
 
@@ -42,8 +43,7 @@ TONIC_LAYOUTS: Mapping[str, str] = {
 }
 """Tonic data sets with class labels, and an example file of each, relative to the root."""
 
-DIGITS = tuple(str(digit) for digit in range(10))
-CLASSES: Mapping[str, tuple[str, ...]] = {"DVSGesture": GESTURES, "NMNIST": DIGITS, "SMNIST": DIGITS}
+CLASSES: Mapping[str, tuple[str, ...]] = {"DVSGesture": GESTURES, "NMNIST": DIGIT_CLASSES, "SMNIST": DIGIT_CLASSES}
 """Class names shared with other kinds of data sets."""
 
 SENSORS: Mapping[str, SensorSize] = {"NCALTECH101": SensorSize(width=240, height=180)}

@@ -61,8 +61,8 @@ def test_published_split_divides_a_folder(folder: Path, split: int | None, numbe
 
 
 def test_statistics_show_the_parts_of_the_file(folder: Path) -> None:
-    (line,) = (line for line in dvspipe("data", "stats", folder).stdout.splitlines() if line.startswith("all"))
-    assert line.split()[1:3] == ["train", "6"]
+    lines = [line.split() for line in dvspipe("data", "stats", folder).stdout.splitlines()]
+    assert [line[1:3] for line in lines if line[:1] == ["all"]] == [["train", "6"], ["test", "4"], ["all", "10"]]
 
 
 def test_validation_rows_are_the_validation_part(folder: Path, tmp_path: Path) -> None:
