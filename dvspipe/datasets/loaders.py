@@ -107,10 +107,10 @@ class SpikeDataset(Dataset[LoadedItem]):
     def __repr__(self) -> str:
         bins = self._encoder.settings.bins
         shape = [bins.steps, *self._shape]
-        return f"SpikeDataset({count_noun(len(self), 'recording')}, {len(self.classes)} classes, {bins.dtype}{shape})"
+        return f"SpikeDataset({count_noun(len(self), 'recording')}, {len(self.classes)} classes, {shape})"
 
     def __getitem__(self, number: int) -> LoadedItem:
-        """Return the spikes [T, C, H, W] of a recording, uint8 or float32 depending on `bins`, and its label.
+        """Return the spikes [T, C, H, W] of a recording, and its label.
 
         Raises:
             IndexError: If `number` is out of range; this ends a loop.
@@ -204,7 +204,7 @@ class EventStream(IterableDataset[LoadedItem]):
         start_us = int(first.t[0])
         steps = encode_stream(chain([first], filled), self.bins)
         while window := [*islice(steps, T)]:
-            spikes = np.zeros((T, *window[0].shape), self.bins.dtype)
+            spikes = np.zeros((T, *window[0].shape), window[0].dtype)
             np.stack(window, out=spikes[: len(window)])
             yield torch.from_numpy(spikes), start_us
             start_us += self.bins.tensor_us
