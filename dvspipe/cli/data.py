@@ -14,8 +14,8 @@ from ..base.progress import Progress, ignore_progress
 from ..base.settings import show_settings
 from ..base.texts import Described, TextTable, show_name
 from ..datasets import Cache, default_cache, open_dataset
-from ..datasets.lists import ListedConversions, plan_listed, read_lists
-from ..datasets.survey import Survey, survey, write_composition
+from ..datasets.lists import ListedConversions, plan_listed, read_list
+from ..datasets.survey import Survey, survey
 from ..recordings.config import ConvertConfig
 from ..recordings.conversion import convert_many, find_unconverted
 from ..recordings.locking import (
@@ -103,7 +103,7 @@ def convert(
     overwrite: bool = False,
     progress: Progress = ignore_progress,
 ) -> Converted:
-    """Convert the videos of published lists to the events of a simulated camera, with splits.csv and dataset.lock.
+    """Convert the videos of a published list to the events of a simulated camera, with splits.csv and dataset.lock.
 
     The same command converts what is missing after an interruption.
 
@@ -111,8 +111,7 @@ def convert(
         videos: Folder of videos, searched recursively.
         out: Folder of the data set: CLASS/NAME.h5, and splits.csv.
         config: Settings of the pixel model, the video, the recording and the file.
-        splits: Published lists: the folder of the lists of UCF101 or HMDB51, a CSV file of Kinetics, or a CSV file with
-            the columns file,class,part and, optionally, group,start_s,stop_s,split.
+        splits: Published list: a CSV file with the columns file,class,part and, optionally, group,start_s,stop_s,split.
         preset: Sensor preset (listed by dvspipe configs list), or a YAML file; given settings take precedence.
         license: Licence of the videos, such as cc-by-4.0, for dataset.lock.
         lock: dataset.lock of another conversion of the same videos: its settings are used, and differences of videos
@@ -130,7 +129,7 @@ def convert(
         config = read_settings(expected, lock)
 
     shard = Shard.of(share)
-    plan = plan_listed(videos, out, read_lists(splits), shard=shard)
+    plan = plan_listed(videos, out, read_list(splits), shard=shard)
     if any(task.span for task in plan.tasks) and {"start_s", "stop_s"} & config.model_fields_set:
         raise ConfigError(f"{splits}: lists parts of videos, so it cannot be combined with start_s and stop_s")
     for note in plan.notes:
@@ -191,41 +190,41 @@ def stats(
     overwrite: bool = False,
     progress: Progress = ignore_progress,
 ) -> Survey:
-    """Show the number of recordings, people and events of a data set, per class, and its problems.
+    """Show the number of recordings, people and events of a data set, per class and part, and its problems.
 
     Every recording is loaded.
 
     Args:
         source: Folder of recordings, YAML file, or name of an included configuration (see dvspipe configs list).
         config: Settings that take precedence, such as root=DIR.
-        out: CSV file to write as well: clips, seconds, events, rate and ON share per class and part.
+        out: CSV file of the table to write as well.
         jobs: Number of worker processes, or ray, or ray://HOST:PORT for a Ray cluster.
         overwrite: Replace an existing file.
         progress: Called with the number of recordings done and the total.
     """
     # Refuse the output before all recordings are read.
     if out is not None:
-        require_suffix(out, "the composition of a data set", ".csv")
+        require_suffix(out, "the figures of a data set", ".csv")
         claim_output(out, overwrite=overwrite)
 
     experiment = read_experiment(source, config)
-    opened = open_dataset(experiment, experiment, with_problems=True)
+    opened = open_dataset(experiment, experiment)
 
     # A published split has the parts of its file; only training draws a missing validation part.
     if opened.split is not None and "validation" not in experiment.given:
         experiment = experiment.model_copy(update={"validation": 0.0})
-        opened = open_dataset(experiment, experiment, with_problems=True)
+        opened = open_dataset(experiment, experiment)
 
     # A folder is framed as `train` frames it, so the figures are the same as in training.
     framing = choose_framing(opened, experiment, progress) if Path(source).is_dir() else {}
     if framing:
         log.info("%s, as for training", show_settings(framing))
         framed = experiment.model_copy(update=framing)
-        opened = open_dataset(framed, framed, with_problems=True)
+        opened = open_dataset(framed, framed)
 
     result = survey(opened, progress, jobs=jobs)
     if out is not None:
-        write_composition(result.composition, out)
+        result.write_rows(out)
     return result
 
 
@@ -234,19 +233,20 @@ class Verified(Described):
 
     Args:
         folder: Folder.
+        lock: Content of its lock.
         differences: A line for each difference.
     """
 
-    def __init__(self, folder: Path, differences: list[str]) -> None:
+    def __init__(self, folder: Path, lock: DataLock, differences: list[str]) -> None:
+        self.files = len(lock.files)
+        self.events = sum(file.events for file in lock.files)
         self.folder = folder
         self.differences = differences
         self.problem = f"{folder}: {count_noun(len(differences), 'difference')} from {LOCK}" if differences else ""
 
     def describe(self) -> list[str]:
         """Return the differences, or the number of files."""
-        lock = DataLock.read(self.folder / LOCK)
-        events = sum(file.events for file in lock.files)
-        same = f"{show_name(self.folder)}: {count_noun(len(lock.files), 'file')} with {events:,} events, as locked"
+        same = f"{show_name(self.folder)}: {count_noun(self.files, 'file')} with {self.events:,} events, as locked"
         return [show_name(line) for line in self.differences] or [same]
 
 
@@ -258,4 +258,5 @@ def verify(folder: Path, *, jobs: int | str = 1, progress: Progress = ignore_pro
         jobs: Number of worker processes, or ray, or ray://HOST:PORT for a Ray cluster.
         progress: Called with the number of files done and the total.
     """
-    return Verified(folder, verify_folder(folder, jobs=jobs, progress=progress))
+    lock = DataLock.read(folder / LOCK)
+    return Verified(folder, lock, verify_folder(folder, lock, jobs=jobs, progress=progress))

@@ -7,20 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..base.errors import ConfigError, DataError
+from ..base.gestures import GESTURES
 from ..base.progress import Progress, ignore_progress
 from ..encoding import BinConfig
+from ..events import GESTURE_SENSOR
 from ..results.splits import PARTS, Part
 from .added import open_added
 from .augmentation import AugmentConfig, VaryConfig
 from .cache import Cache, default_cache
-from .config import (
-    DataConfig,
-    DataKind,
-    ImageCode,
-)
-from .folders import find_folder, folder_config, open_folder, open_gestures, open_labelled
-from .images import open_mnist
-from .mnist import DIGIT_PX, MnistPart, read_mnist
+from .config import DataConfig, DataKind, ImageCode
+from .folders import find_folder, folder_config, open_folder, open_labelled
+from .mnist import DIGIT_PX, MnistPart, open_mnist, read_mnist
 from .public import open_dvs_gesture, open_nmnist
 from .recording_list import from_recordings
 from .samples import (
@@ -92,9 +89,10 @@ __all__ = [
 
 
 def _open_gestures(source: DataSource) -> DataSet:
+    """Return a folder with the classes of DVS128 Gesture in their order; without a folder, rendered gestures."""
     config = source.config
     if config.root is not None:
-        return open_gestures(source)
+        return open_folder(source, GESTURES, GESTURE_SENSOR)
 
     options = {"train_people": config.train_people, "test_people": config.test_people, "clips": config.clips}
     return open_added(source, "gestures", options)
@@ -121,7 +119,6 @@ def open_dataset(
     config: str | Path | DataConfig,
     bins: BinConfig = BinConfig(),
     *,
-    with_problems: bool = False,
     progress: Progress = ignore_progress,
 ) -> DataSet:
     """Open the data set of a configuration, without loading samples.
@@ -129,7 +126,6 @@ def open_dataset(
     Args:
         config: Folder of recordings; or kind, folders, and shares of the parts.
         bins: Steps of the spike tensors, also used by the spike code of images.
-        with_problems: Allow unknown and empty class folders; they are then the `problems` of the data set.
         progress: Called with the number of files done and the total; files that are cut into windows are read.
 
     Raises:
@@ -154,9 +150,6 @@ def open_dataset(
     source = DataSource(config, bins, open_cache(config), progress)
     open_kind = OPENERS.get(config.data)
     data = open_added(source, config.data, {}) if open_kind is None else open_kind(source)
-    if data.problems and not with_problems:
-        raise DataError("; ".join(data.problems))
-
     return replace(data, root=config.root)
 
 
@@ -164,7 +157,5 @@ def _check_framing(config: DataConfig) -> None:
     """Check that there are recordings to frame, and a size to fit them to."""
     if config.fit is not None and config.input_size is None:
         raise ConfigError(f"fit = {config.fit}: needs a size to fit recordings to (found size = null)")
-
-    for name in ("size", "roi"):
-        if config.data == "gestures" and config.root is None and getattr(config, name) is not None:
-            raise ConfigError(f"{name}: needs recordings in a folder (found data = gestures without root)")
+    if config.data == "gestures" and config.root is None and (config.size or config.roi):
+        raise ConfigError("size, roi: need recordings in a folder (found data = gestures without root)")

@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any, get_args
 
 from ..base.errors import ConfigError
-from ..hooks import LabelledRecordings, OpenKind, plugins
+from ..hooks import OpenKind, plugins
 from ..results.splits import PARTS, Part
 from .config import DataKind
-from .samples import DataSet, Sample, divide
+from .samples import DataSet, Sample, draw_missing
 from .source import DataSource
 
 
@@ -27,32 +27,18 @@ def open_added(source: DataSource, kind: str, options: Mapping[str, Any]) -> Dat
         known = ", ".join(sorted({*get_args(DataKind), *kinds}))
         raise ConfigError(f"data = {kind}: no package that is installed has this kind of data (expected {known})")
 
-    opened = kinds[kind](config.root, source.config.seed, options)
-    parts = _list_parts(opened)
-    train, validation, test = (parts[part] for part in PARTS)
-    fixed_test = bool(test)
-    if not test:
-        train, test = divide(train, config.test, source.config.seed + 1)
-    if not validation:
-        train, validation = divide(train, config.validation, source.config.seed)
-
-    return DataSet(
-        title=opened.title,
-        classes=opened.classes,
-        sensor=opened.sensor,
-        train=tuple(train),
-        validation=tuple(validation),
-        test=tuple(test),
-        synthetic=opened.synthetic,
-        synthetic_test=opened.synthetic,
-        fixed_test=fixed_test,
-    )
-
-
-def _list_parts(opened: LabelledRecordings) -> Mapping[Part, list[Sample]]:
-    """Return the samples of each part."""
+    opened = kinds[kind](config.root, config.seed, options)
     parts: dict[Part, list[Sample]] = {part: [] for part in PARTS}
     for one in opened.recordings:
         sample = Sample(one.name, one.label, one.group, load=one.load, version=partial(str, one.version))
         parts[one.part].append(sample)
-    return parts
+
+    data = DataSet(
+        opened.title,
+        opened.classes,
+        opened.sensor,
+        synthetic=opened.synthetic,
+        synthetic_test=opened.synthetic,
+        fixed_test=bool(parts["test"]),
+    )
+    return data.with_parts(draw_missing(parts, config))

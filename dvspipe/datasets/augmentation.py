@@ -16,7 +16,6 @@ from pydantic import Field
 from ..base.errors import ConfigError
 from ..base.settings import Settings
 from ..events import Events, SensorSize
-from ..events.noise import draw_noise
 
 SpikeTensor = NDArray[np.uint8 | np.float32]
 """Spike tensor [T, C, H, W] with the dtype of its bins."""
@@ -25,6 +24,7 @@ Rows = NDArray[np.int64]
 """Events as a matrix [4, N] with the rows t, x, y and p."""
 X_AND_Y = slice(1, 3)  # rows x and y of `Rows`
 
+DROP = 0.2  # maximum share of events, and of the duration, that a variant loses
 MIRRORED_WORDS = {
     "counter_clockwise": "clockwise",
     "clockwise": "counter_clockwise",
@@ -35,20 +35,17 @@ MIRRORED_WORDS = {
 
 
 class VaryConfig(Settings):
-    """Random changes of events. The amount of each is drawn between 0 and its value here; 0 disables it."""
+    """Random changes of events. The amount of each is drawn between 0 and its value here; 0 disables it.
 
-    drop: float = Field(default=0.2, ge=0, lt=1)
-    """Fraction of events to drop at random."""
-    drop_time: float = Field(default=0.2, ge=0, lt=1)
-    """Length of a time interval without events, as a fraction of the duration."""
+    Every variant also loses up to DROP of its events, and those of up to DROP of its duration.
+    """
+
     rotate_deg: float = Field(default=0.0, ge=0, le=180)
     """Maximum rotation about the centre of the sensor in either direction, in degrees; events outside are dropped."""
     scale: float = Field(default=0.0, ge=0, le=1)
     """Scaling about the centre of the sensor, by a factor from 1 / (1 + scale) to 1 + scale."""
     time_scale: float = Field(default=0.0, ge=0, le=1)
     """Scaling of time, by a factor from 1 / (1 + time_scale) to 1 + time_scale."""
-    noise_hz: float = Field(default=0.0, ge=0, le=1000)
-    """Rate of added noise events per pixel in Hz, ON and OFF with equal probability."""
 
 
 class AugmentConfig(Settings):
@@ -64,8 +61,6 @@ class AugmentConfig(Settings):
     cut_out: float = Field(default=0.0, ge=0, lt=1)
     """Sides of a rectangle set to 0 in half of the recordings, as a fraction of the image's sides (DeVries and Taylor
     2017)."""
-    frames: int | None = Field(default=None, ge=1)
-    """Number of steps to draw at random, kept in order (Fang et al. 2021); None: all steps."""
 
 
 def vary(events: Events, config: VaryConfig, rng: np.random.Generator) -> Events:
@@ -76,7 +71,7 @@ def vary(events: Events, config: VaryConfig, rng: np.random.Generator) -> Events
 
     # One matrix of all columns, because most changes move or drop complete events.
     rows = np.stack([events.t, events.x, events.y, events.p], dtype=np.int64)
-    rows = rows[:, _keep(rows[0], config, first_us, span_us, rng)]
+    rows = rows[:, _keep(rows[0], first_us, span_us, rng)]
 
     if config.rotate_deg or config.scale:
         rows = _rotate_and_scale(rows, config, sensor, rng)
@@ -85,27 +80,17 @@ def vary(events: Events, config: VaryConfig, rng: np.random.Generator) -> Events
     if config.time_scale:
         rows[0] = first_us + np.rint((rows[0] - first_us) * _draw_factor(config.time_scale, rng)).astype(np.int64)
 
-    if config.noise_hz:
-        noise = draw_noise(sensor, first_us, first_us + span_us, rng.uniform(0, config.noise_hz), rng)
-        rows = np.concatenate([rows, noise], axis=1)
-
     t, x, y, p = rows[:, np.argsort(rows[0], kind="stable")]
     return Events(t, x, y, p, sensor)
 
 
-def _keep(
-    t: NDArray[np.int64], config: VaryConfig, first_us: int, span_us: int, rng: np.random.Generator
-) -> NDArray[np.bool_]:
-    """Draw the mask of events to keep, bool [N]."""
-    keep = np.ones(len(t), np.bool_)
-    if config.drop:
-        keep &= rng.random(len(t)) >= rng.uniform(0, config.drop)
+def _keep(t: NDArray[np.int64], first_us: int, span_us: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Draw the mask of events to keep, bool [N]: single events, and all events of an interval, are dropped."""
+    keep = rng.random(len(t)) >= rng.uniform(0, DROP)
 
-    if config.drop_time:
-        share = rng.uniform(0, config.drop_time)
-        begin_us = first_us + rng.uniform(0, 1 - share) * span_us
-        keep &= (t < begin_us) | (t >= begin_us + share * span_us)
-
+    share = rng.uniform(0, DROP)
+    begin_us = first_us + rng.uniform(0, 1 - share) * span_us
+    keep &= (t < begin_us) | (t >= begin_us + share * span_us)
     return keep
 
 
@@ -160,17 +145,8 @@ def augment(
 ) -> tuple[SpikeTensor, int]:
     """Augment a spike tensor [T, C, H, W]; return a changed copy and its label.
 
-    The copy has `config.frames` or T steps. `mirrored` has the labels from `mirrored_labels`, to flip horizontally.
-
-    Example:
-        >>> spikes, config = np.ones((5, 2, 7, 12), np.uint8), AugmentConfig(frames=3)
-        >>> changed, label = augment(spikes, 4, config, np.random.default_rng(0), None)
-        >>> changed.shape, label
-        ((3, 2, 7, 12), 4)
+    `mirrored` has the labels from `mirrored_labels`, to flip horizontally.
     """
-    if config.frames is not None and config.frames < len(spikes):
-        spikes = spikes[np.sort(rng.permutation(len(spikes))[: config.frames])]
-
     if config.flip_polarity and rng.random() < 0.5:
         _, C, _, _ = spikes.shape
         spikes = spikes[:, ::-1] if C == 2 else -spikes

@@ -98,7 +98,8 @@ class DataConfig(VaryConfig, FramingConfig):
     kinds: ClassVar[Mapping[str, tuple[str, Collection[str]]]] = {
         **dict.fromkeys(("size", *FramingConfig.model_fields), ("data", OWN_KINDS)),
         **dict.fromkeys(("views", *VaryConfig.model_fields), ("data", RECORDING_KINDS)),
-        **dict.fromkeys(("test_root", "split", "group", "test"), ("data", RECORDING_KINDS)),
+        **dict.fromkeys(("split", "group", "test"), ("data", RECORDING_KINDS)),
+        "test_root": ("data", (*WINDOW_KINDS, "dvsgesture")),
         "sensor": ("data", (*OWN_KINDS, "tonic")),
         "window_us": ("data", WINDOW_KINDS),
         "download": ("data", ("nmnist", "dvsgesture", "tonic")),

@@ -1,4 +1,4 @@
-"""Read the images and labels of MNIST (LeCun et al. 1998) from the published files."""
+"""MNIST (LeCun et al. 1998): its published files, and the data set of their images, encoded by spike codes."""
 
 from __future__ import annotations
 
@@ -6,17 +6,25 @@ import gzip
 import math
 import zlib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import DataError, FormatError
+from ..base.errors import ConfigError, DataError, FormatError
 from ..base.files import read_bytes
+from ..encoding import CODES, BinConfig, Contrast, SpikeCode
+from ..events import SensorSize
+from ..results.splits import Part
+from .config import DataConfig
+from .samples import DataSet, Image, Sample, draw_missing
+from .source import DataSource
 
 DIGIT_PX = 28
-GZIP_MAGIC = b"\x1f\x8b"
+DIGIT_CLASSES = tuple(str(digit) for digit in range(10))
+GZIP_HEAD = b"\x1f\x8b"
 MnistPart = Literal["train", "test"]
 IDX_FILES: Mapping[MnistPart, tuple[str, str]] = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -33,7 +41,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     big-endian integer, then the values (http://yann.lecun.com/exdb/mnist).
     """
     content = read_bytes(path)
-    if content.startswith(GZIP_MAGIC):
+    if content.startswith(GZIP_HEAD):
         try:
             content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
@@ -53,10 +61,8 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     shape = tuple(np.frombuffer(content, ">u4", content[3], 4).tolist())
     values = len(content) - begin
     if values != math.prod(shape):
-        raise FormatError(
-            f"{path}: wrong number of values (found {values}, expected {_join(shape)} = {math.prod(shape)})"
-        )
-
+        expected = f"{' x '.join(map(str, shape))} = {math.prod(shape)}"
+        raise FormatError(f"{path}: wrong number of values (found {values}, expected {expected})")
     return np.frombuffer(content, np.uint8, offset=begin).reshape(shape)
 
 
@@ -78,19 +84,13 @@ def read_mnist(folder: Path, part: MnistPart) -> tuple[NDArray[np.uint8], NDArra
     images, labels = map(read_idx, paths)
 
     if images.ndim != 3 or images.shape[1:] != (DIGIT_PX, DIGIT_PX):
-        raise DataError(f"{paths[0]}: not images (found an array of {_join(images.shape)}, expected N x 28 x 28)")
+        raise DataError(f"{paths[0]}: not images (found an array of {images.shape}, expected N x 28 x 28)")
     if labels.shape != images.shape[:1]:
-        raise DataError(f"{paths[1]}: wrong number of labels (found {_join(labels.shape)}, expected {len(images)})")
+        raise DataError(f"{paths[1]}: wrong number of labels (found {labels.shape}, expected {len(images)})")
     if len(labels) and labels.max() > 9:
-        raise DataError(
-            f"{paths[1]}: wrong label in row {int(labels.argmax()) + 1} (found {labels.max()}, expected 0 to 9)"
-        )
-
+        row = int(labels.argmax()) + 1
+        raise DataError(f"{paths[1]}: wrong label in row {row} (found {labels.max()}, expected 0 to 9)")
     return images, labels
-
-
-def _join(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
 
 
 def _find_file(folder: Path, name: str) -> Path:
@@ -99,3 +99,58 @@ def _find_file(folder: Path, name: str) -> Path:
         if path.is_file():
             return path
     raise DataError(f"{folder}: no file {name} or {name}.gz found (expected the four files of MNIST)")
+
+
+class Constant(SpikeCode):
+    """Constant input current: the values (0 to 1, float32) at every step, without spikes."""
+
+    def _encode(self, values: NDArray[np.float64], _rng: np.random.Generator | None) -> NDArray[Any]:
+        return np.broadcast_to(values.astype(np.float32), (self.steps, 1, *values.shape))
+
+
+def build_code(config: DataConfig, bins: BinConfig) -> SpikeCode:
+    """Return the spike code of images that a configuration names, with the steps of its bins."""
+    kinds: Mapping[str, type[SpikeCode]] = {"constant": Constant, "contrast": Contrast, **CODES}
+    steps = {"steps": bins.steps, "step_us": bins.step_us}
+    try:
+        return kinds[config.code].model_validate({**config.code_settings, **steps})
+    except ConfigError as error:
+        raise error.named("code_settings") from error
+
+
+def open_mnist(source: DataSource) -> DataSet:
+    """Return MNIST: 60,000 images for training and validation, and 10,000 test images.
+
+    Raises:
+        DataError: If a file is missing, or the files do not match each other.
+        FormatError: If a file is corrupted.
+        ConfigError: If a setting of the spike code is wrong.
+    """
+    root = source.root
+    code = build_code(source.config, source.bins)
+
+    parts: dict[Part, list[Sample]] = {}
+    for part in get_args(MnistPart):
+        images, labels = read_mnist(root, part)
+
+        # Every image is its own group. Its version is its row: the files of MNIST do not change.
+        parts[part] = [
+            Sample(
+                name=f"{root}/{part} image {row + 1}",
+                label=int(labels[row]),
+                group=f"{part} {row + 1}",
+                load=partial(_take_row, images, row),
+                version=partial(str, row),
+                code=code,
+            )
+            for row in range(len(images))
+        ]
+
+    sensor = SensorSize(width=DIGIT_PX, height=DIGIT_PX)
+    data = DataSet("MNIST", DIGIT_CLASSES, sensor, fixed_test=True)
+    return data.with_parts(draw_missing(parts, source.config))
+
+
+def _take_row(images: Image, row: int) -> Image:
+    image: Image = images[row]
+    return image

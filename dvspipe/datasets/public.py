@@ -10,46 +10,44 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from ..base.errors import DataError, FormatError
+from ..base.errors import DataError
 from ..base.gestures import GESTURES
-from ..events import GESTURE_SENSOR, Events, SensorSize
+from ..events import GESTURE_SENSOR, SensorSize
+from ..formats import Hints, read
 from ..results.labels import SUFFIX, read_labels
-from .folders import Listing, divide_parts, find_recording, list_class_folders, sample_of_label
+from .folders import divide_parts, find_recording, list_class_folders
+from .mnist import DIGIT_CLASSES
+from .recording_file import RecordingFile, cut_samples
 from .samples import DataSet, Sample, version_of_file
 from .source import DataSource
 from .tonic import TonicRecipe
 
-NMNIST_CLASSES = tuple(str(digit) for digit in range(10))
 NMNIST_SENSOR = SensorSize(width=34, height=34)
 TONIC_FOLDERS = {"train": "ibmGestureTrain", "test": "ibmGestureTest"}
 IBM_LISTS = {"train": "trials_to_train.txt", "test": "trials_to_test.txt"}
 LAST_TRAINING_USER = 23  # last training user of DVS128 Gesture, if IBM's lists are missing
-TONIC_TIME_US = 1000  # times are in milliseconds in Tonic's copy of DVS Gesture
+TONIC_HINTS = Hints(columns="xypt", time_unit="ms", sensor=str(GESTURE_SENSOR))
 
 
 def open_nmnist(source: DataSource) -> DataSet:
     """Return N-MNIST (Orchard et al. 2015) in its original folders, or in NMNIST/ as Tonic stores it."""
     root = _find_nmnist(source, source.root)
-    train = list_class_folders(source, root / "Train", NMNIST_CLASSES, NMNIST_SENSOR)
-    test = _list_nmnist_part(source, root / "Test")
+    train = _list_digits(source, root / "Train")
+    test = _list_digits(source, root / "Test")
 
     if source.config.test_root is not None:
         other = _find_nmnist(source, source.config.test_root)
         _check_images(root, other)
-        test = _list_nmnist_part(source, other / "Train") + _list_nmnist_part(source, other / "Test")
+        test = _list_digits(source, other / "Train") + _list_digits(source, other / "Test")
 
-    listing = train + test
-    data = DataSet("N-MNIST", NMNIST_CLASSES, NMNIST_SENSOR, problems=listing.problems, warnings=listing.warnings)
-
-    return divide_parts(source, data, train.samples, test.samples)
+    return divide_parts(source, DataSet("N-MNIST", DIGIT_CLASSES, NMNIST_SENSOR), train, test)
 
 
 def _check_images(root: Path, test_root: Path) -> None:
     """Check that no MNIST image is in both folders."""
-    trained = _list_images(root)
-    tested = _list_images(test_root)
+    trained, tested = (
+        {path.stem.lstrip("0"): path for path in (folder / "Train").glob("*/*.bin")} for folder in (root, test_root)
+    )
     for image in tested.keys() & trained.keys():
         raise DataError(
             f"{tested[image]}: test recording of the same MNIST image as the training recording {trained[image]}"
@@ -57,13 +55,8 @@ def _check_images(root: Path, test_root: Path) -> None:
         )
 
 
-def _list_images(root: Path) -> dict[str, Path]:
-    """Return the training recordings of a folder by the number of their MNIST image, without leading zeros."""
-    return {path.stem.lstrip("0"): path for path in (root / "Train").glob("*/*.bin")}
-
-
-def _list_nmnist_part(source: DataSource, folder: Path) -> Listing:
-    return list_class_folders(source, folder, NMNIST_CLASSES, NMNIST_SENSOR) if folder.is_dir() else Listing()
+def _list_digits(source: DataSource, folder: Path) -> list[Sample]:
+    return list_class_folders(source, folder, DIGIT_CLASSES, NMNIST_SENSOR)[0] if folder.is_dir() else []
 
 
 def _find_nmnist(source: DataSource, root: Path) -> Path:
@@ -90,12 +83,10 @@ def open_dvs_gesture(source: DataSource) -> DataSet:
         other, _ = _list_gesture_parts(source, source.config.test_root)
         parts["test"] = [*other["train"], *other["test"]]
 
-    users = sorted({sample.group for sample in parts["test"]})
-    tested = f"test clips of {len(users)} users" if users else "no test part of its own"
-    count = f"{len(parts['test'])} " if parts["test"] else ""
-    title = f"DVS128 Gesture, {title}; {count}{tested}"
-
-    return divide_parts(source, DataSet(title, GESTURES, GESTURE_SENSOR), parts["train"], parts["test"])
+    users = {sample.group for sample in parts["test"]}
+    tested = f"{len(parts['test'])} test clips of {len(users)} users" if users else "no test part of its own"
+    data = DataSet(f"DVS128 Gesture, {title}; {tested}", GESTURES, GESTURE_SENSOR)
+    return divide_parts(source, data, parts["train"], parts["test"])
 
 
 def _list_gesture_parts(source: DataSource, root: Path) -> tuple[dict[str, list[Sample]], str]:
@@ -104,13 +95,11 @@ def _list_gesture_parts(source: DataSource, root: Path) -> tuple[dict[str, list[
     if folder is None and source.config.download:
         _download("DVSGesture", root)
         folder = _find_gestures(root)
-
     if folder is None:
-        clip = root / "DVSGesture" / TONIC_FOLDERS["train"] / "user01_fluorescent" / "0.npy"
         raise DataError(
             f"{root}: no DVS128 Gesture found; unpack IBM's DvsGesture.tar.gz (https://research.ibm.com/dvsgesture) "
-            f"to create {root / 'DvsGesture' / 'user01_fluorescent.aedat'}, or Tonic's ibmGestureTrain.tar.gz and "
-            f"ibmGestureTest.tar.gz to create {clip}; use download to download it"
+            f"to create {root / 'DvsGesture' / 'user01_fluorescent.aedat'}, or Tonic's ibmGestureTrain.tar.gz to "
+            f"create {root / 'DVSGesture' / TONIC_FOLDERS['train']}; use download to download it"
         )
 
     if any((folder / name).is_dir() for name in TONIC_FOLDERS.values()):
@@ -119,7 +108,6 @@ def _list_gesture_parts(source: DataSource, root: Path) -> tuple[dict[str, list[
     # All recordings of a user belong to one part: without `group`, the user's number is the group.
     if source.config.group is None:
         source = replace(source, config=source.config.model_copy(update={"group": r"^user\d+"}))
-
     return _list_ibm_clips(source, folder), "IBM's recordings cut by its labels"
 
 
@@ -140,35 +128,9 @@ def _list_tonic_clips(folder: Path) -> list[Sample]:
             raise DataError(f"{file}: the name is not a label (expected 0 to {len(GESTURES) - 1})")
 
         user = file.parent.name.partition("_")[0]
-        load = partial(load_tonic_clip, file)
-        version = partial(version_of_file, file)
-        samples.append(Sample(str(file), int(file.stem), user, load, version))
-
+        load = partial(read, file, hints=TONIC_HINTS)
+        samples.append(Sample(str(file), int(file.stem), user, load, partial(version_of_file, file)))
     return samples
-
-
-def load_tonic_clip(file: Path) -> Events:
-    """Load a clip of Tonic's copy: an array [N, 4] of x, y, p and t in milliseconds.
-
-    Fractions of a millisecond are rounded to microseconds.
-    """
-    try:
-        rows = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise FormatError(f"{file}: not a NumPy file, or corrupted ({error})") from error
-
-    if rows.ndim != 2 or rows.shape[-1] != len("xypt") or rows.dtype.kind not in "iuf":
-        raise FormatError(f"{file}: not rows of x, y, p and t in milliseconds (found {rows.dtype} {rows.shape})")
-
-    columns = rows[:, :3]
-    if rows.dtype.kind == "f" and not (np.isfinite(rows).all() and (columns == np.rint(columns)).all()):
-        raise FormatError(f"{file}: contains times that are not numbers, or other numbers that are not integers")
-
-    x, y, p = columns.T.astype(np.int64)
-    t_ms = rows[:, 3].astype(np.float64 if rows.dtype.kind == "f" else np.int64)
-    t_us = np.rint(t_ms * TONIC_TIME_US).astype(np.int64)
-
-    return Events(t_us, x, y, p, GESTURE_SENSOR)
 
 
 def _list_ibm_clips(source: DataSource, folder: Path) -> dict[str, list[Sample]]:
@@ -178,33 +140,31 @@ def _list_ibm_clips(source: DataSource, folder: Path) -> dict[str, list[Sample]]
     for labels in sorted(folder.glob(f"user*{SUFFIX}")):
         file = find_recording(labels)
 
-        # Without the lists, the first 23 of 29 users train, as in them.
-        if listed["train"] is None or listed["test"] is None:
+        # Without the lists, the first 23 of 29 users train, as in them. A trial may be in neither list.
+        part = next((part for part, names in listed.items() if file.name in names), None)
+        if not all(listed.values()):
             digits = "".join(filter(str.isdecimal, file.name.partition("_")[0]))
             part = "train" if digits and int(digits) <= LAST_TRAINING_USER else "test"
-        else:
-            part = next((part for part in IBM_LISTS if file.name in (listed[part] or ())), "")
+        if part is None:
+            continue
 
-        if not part:
-            continue  # the trial is in neither of IBM's lists
-
+        recording = RecordingFile.of(source, file, GESTURE_SENSOR)
         for label in read_labels(labels):
             name = label.class_name
             if not (name.isdecimal() and 1 <= int(name) <= len(GESTURES)):
                 raise DataError(f"{labels}: unknown class {name} (expected 1 to {len(GESTURES)})")
-            parts[part].append(sample_of_label(source, file, label, int(name) - 1, GESTURE_SENSOR))
+            parts[part] += cut_samples(source, recording, int(name) - 1, label.t_start_us, label.t_end_us)
 
     return parts
 
 
-def _read_list(path: Path) -> set[str] | None:
-    if not path.is_file():
-        return None
-    return {line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()}
+def _read_list(path: Path) -> set[str]:
+    """Return the names in one of IBM's lists; none if the list is missing."""
+    return set(path.read_text(encoding="utf-8", errors="replace").split()) if path.is_file() else set()
 
 
 def _download(name: str, root: Path) -> None:
     """Download and unpack a data set with Tonic; Tonic verifies checksums."""
     # Tonic downloads training and test files separately.
     for train in (True, False):
-        TonicRecipe(name, root, json.dumps({"train": train}), download=True).make()
+        TonicRecipe(name, root / name, json.dumps({"train": train}), download=True).make()

@@ -13,8 +13,9 @@ from ..events import Events, SensorSize, SensorSizeLike
 from ..framing import FramingConfig
 from .cache import Cache, default_cache
 from .config import DataConfig
-from .folders import RecordingFile, find_sensor
-from .samples import DataSet, Sample, version_of_events
+from .folders import find_sensor
+from .recording_file import RecordingFile
+from .samples import DataSet, Sample, find_label, name_classes, version_of_events
 from .source import DataSource
 
 
@@ -44,82 +45,47 @@ def from_recordings(
         >>> from_recordings([(events, "wave"), (events, "clap")]).classes
         ('clap', 'wave')
     """
-    known = None if sensor is None else SensorSize.of(sensor)
     pairs = [_check_pair(number, pair) for number, pair in enumerate(recordings)]
     if not pairs:
         raise DataError("no recordings")
 
-    names = _find_classes([label for _, label in pairs]) if classes is None else tuple(classes)
-    samples = tuple(
-        _sample_of(number, recording, _find_label(number, label, names), sensor=known)
-        for number, (recording, label) in enumerate(pairs)
-    )
-
-    first = samples[0]
+    known = None if sensor is None else SensorSize.of(sensor)
+    names = name_classes([label for _, label in pairs]) if classes is None else tuple(classes)
+    samples = []
+    for number, (recording, label) in enumerate(pairs):
+        samples.append(_sample_of(number, recording, find_label(f"recording {number}", label, names), known))
 
     # Events in memory have a sensor; of files, the first readable one is asked.
-    if known is None and first.file is None:
-        events = first.load()
-        assert isinstance(events, Events)
-        known = events.sensor
+    first, _ = pairs[0]
+    if known is None:
+        if isinstance(first, Events):
+            known = first.sensor
+        else:
+            known = find_sensor(DataSource(DataConfig(), BinConfig(), None), samples)
 
-    size = known or find_sensor(DataSource(DataConfig(), BinConfig(), None), samples)
-    return DataSet(f"{len(samples)} recordings", names, size, train=samples)
+    return DataSet(f"{len(samples)} recordings", names, known, train=tuple(samples))
 
 
-def _check_pair(number: int, pair: tuple[Events | str | Path, int | str]) -> tuple[Events | str | Path, int | str]:
+def _check_pair(number: int, pair: tuple[Events | str | Path, int | str]) -> tuple[Events | Path, int | str]:
+    """Return a recording and its label, an integer or the name of a class."""
     if not isinstance(pair, tuple | list) or len(pair) != 2:
-        raise DataError(f"recording {number}: expected a pair of a recording and its label (found {brief(pair)})")
+        raise DataError(f"recording {number}: found {brief(pair)}, expected a pair of a recording and its label")
 
     recording, label = pair
-    if isinstance(label, str):
-        return recording, label
-
-    try:
-        label = operator.index(label)
-    except TypeError:
-        raise DataError(
-            f"recording {number}: wrong label (found {label!r}, expected a class name or an integer)"
-        ) from None
-
-    if label < 0:
-        raise DataError(f"recording {number}: wrong label (found {label}, expected 0 or more)")
-
-    return recording, label
+    return (
+        recording if isinstance(recording, Events) else Path(recording),
+        label if isinstance(label, str) else operator.index(label),
+    )
 
 
-def _find_classes(labels: Sequence[int | str]) -> tuple[str, ...]:
-    """Return the sorted class names among the labels, or the numbers up to the largest label."""
-    names = {label for label in labels if isinstance(label, str)}
-    numbers = {label for label in labels if isinstance(label, int)}
-
-    if names and numbers:
-        raise DataError(f"labels: names and numbers (found {min(names)!r} and {min(numbers)}, expected one of both)")
-    return tuple(sorted(names)) or tuple(str(label) for label in range(1 + max(numbers)))
-
-
-def _find_label(number: int, label: int | str, classes: tuple[str, ...]) -> int:
-    if isinstance(label, int) and label < len(classes):
-        return label
-    if isinstance(label, str) and label in classes:
-        return classes.index(label)
-
-    raise DataError(f"recording {number}: unknown class (found {label!r}, expected one of {brief(list(classes))})")
-
-
-def _sample_of(number: int, recording: Events | str | Path, label: int, *, sensor: SensorSize | None) -> Sample:
-    name = f"recording {number}"
+def _sample_of(number: int, recording: Events | Path, label: int, sensor: SensorSize | None) -> Sample:
     if isinstance(recording, Events):
+        name = f"recording {number}"
         return Sample(name, label, name, partial(_identity, recording), partial(version_of_events, recording))
 
-    if not isinstance(recording, str | Path):
-        raise DataError(f"{name}: found {brief(recording)}, expected Events, or the path of a recording")
-
-    path = Path(recording)
     framing = FramingConfig() if sensor is None else FramingConfig(sensor=str(sensor))
-    file = RecordingFile(path, framing, None, Cache(default_cache()))
-
-    return Sample(str(path), label, str(path), file.load, file.version, file=path)
+    file = RecordingFile(recording, framing, None, Cache(default_cache()))
+    return Sample(str(recording), label, str(recording), file.load, file.version, file=recording)
 
 
 def _identity(events: Events) -> Events:

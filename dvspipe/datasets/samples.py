@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +18,14 @@ from ..base.errors import Brief, DataError, DvspipeError, brief, count_noun
 from ..base.progress import Progress
 from ..encoding import SpikeCode
 from ..events import Events, SensorSize, digest_events
-from ..results.splits import Part
+from ..results.splits import PARTS, Part
+from .config import DataConfig
 
 Image = NDArray[np.uint8]
 """Image [H, W], encoded by a spike code."""
 
-HASHED_BYTES = 1 << 20  # read size of hashing
+Result = TypeVar("Result")
+
 SYNTHESIS = "synthesis.json"
 """File that marks the recordings in a folder as synthetic, with their settings."""
 
@@ -60,8 +61,7 @@ class Sample(Brief):
         Raises:
             DataError: If the content cannot be read; the message names the sample.
         """
-        with self._named_errors():
-            return self.load()
+        return self._call(self.load)
 
     def read_version(self) -> str:
         """Return a string that changes with the content.
@@ -69,13 +69,11 @@ class Sample(Brief):
         Raises:
             DataError: If the content cannot be read; the message names the sample.
         """
-        with self._named_errors():
-            return self.version()
+        return self._call(self.version)
 
-    @contextmanager
-    def _named_errors(self) -> Iterator[None]:
+    def _call(self, function: Callable[[], Result]) -> Result:
         try:
-            yield
+            return function()
         except DvspipeError as error:
             # An error of a decoder does not know which sample it is about.
             raise DataError(str(error.named(self.name))) from error
@@ -97,10 +95,9 @@ class DataSet:
         synthetic: Whether the training and validation parts are synthetic.
         synthetic_test: Whether the test part is synthetic.
         fixed_test: Whether the test part is given by the data set, not drawn.
-        problems: Problems of its folders, a line each; an error except in a survey.
         warnings: Content of its folders that is not in the data set, a line each.
         copies: Samples left out because their content is in an earlier part: their names, mapped to the earlier sample.
-        in_time: Classes with too few films to divide; each film is divided in time, so the parts show the same films.
+        in_time: Classes with too few groups to divide; they are divided in time, so the parts show the same films.
         split: Number of the published split (splits.csv) that gives the parts; None: no published split.
         root: Folder of the recordings; names in split.json are relative to it. None: no folder.
     """
@@ -114,7 +111,6 @@ class DataSet:
     synthetic: bool = False
     synthetic_test: bool = False
     fixed_test: bool = False
-    problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     copies: Mapping[str, str] = field(default_factory=dict)
     in_time: tuple[str, ...] = ()
@@ -130,14 +126,19 @@ class DataSet:
         """Parts by name, in the order of PARTS."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
+    def with_parts(self, parts: Mapping[Part, Iterable[Sample]]) -> DataSet:
+        """Return the data set with other samples."""
+        train, validation, test = (tuple(parts[part]) for part in PARTS)
+        return replace(self, train=train, validation=validation, test=test)
+
     def with_classes(self, classes: tuple[str, ...]) -> DataSet:
         """Return the data set with labels that are numbers in `classes`, which contain its own."""
-
-        def relabel(samples: Sequence[Sample]) -> tuple[Sample, ...]:
-            return tuple(replace(sample, label=classes.index(self.classes[sample.label])) for sample in samples)
-
-        train, validation, test = map(relabel, self.parts.values())
-        return replace(self, classes=classes, train=train, validation=validation, test=test)
+        labels = [classes.index(name) for name in self.classes]
+        parts = {
+            part: [replace(sample, label=labels[sample.label]) for sample in samples]
+            for part, samples in self.parts.items()
+        }
+        return replace(self.with_parts(parts), classes=classes)
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -152,8 +153,30 @@ class DataSet:
 
     def is_synthetic(self, part: str) -> bool:
         """Return whether a part is synthetic; for `all`, whether any part is synthetic."""
-        known = {"test": self.synthetic_test, "all": self.synthetic or self.synthetic_test}
-        return known.get(part, self.synthetic)
+        return (part != "test" and self.synthetic) or (part in ("test", "all") and self.synthetic_test)
+
+
+def name_classes(labels: Sequence[int | str]) -> tuple[str, ...]:
+    """Return the sorted class names among labels, or the numbers up to the largest label.
+
+    Example:
+        >>> name_classes(["wave", "clap", "wave"]), name_classes([0, 2])
+        (('clap', 'wave'), ('0', '1', '2'))
+    """
+    names = {label for label in labels if isinstance(label, str)}
+    numbers = {label for label in labels if isinstance(label, int)}
+    if names and numbers:
+        raise DataError(f"labels: names and numbers (found {min(names)!r} and {min(numbers)}, expected one of both)")
+    return tuple(sorted(names)) or tuple(str(label) for label in range(1 + max(numbers)))
+
+
+def find_label(name: str, label: int | str, classes: Sequence[str]) -> int:
+    """Return the index of the class of a sample, from its index or its name."""
+    if isinstance(label, int) and 0 <= label < len(classes):
+        return label
+    if isinstance(label, str) and label in classes:
+        return classes.index(label)
+    raise DataError(f"{name}: unknown class (found {label!r}, expected one of {brief(list(classes))})")
 
 
 def count_recordings(samples: Sequence[Sample], kind: str = "") -> str:
@@ -178,7 +201,7 @@ def divide(
         samples: Samples to divide.
         share: Share of the second part.
         seed: Seed of the draw.
-        in_time: Labels whose groups are divided in time: the second part has the last samples of each group.
+        in_time: Labels whose last groups are the second part, instead of groups drawn at random.
 
     Raises:
         DataError: If there are too few groups.
@@ -186,79 +209,57 @@ def divide(
     if not share:
         return list(samples), []
 
-    late = _find_late([sample for sample in samples if sample.label in in_time], share)
-    drawn = _draw_groups([sample for sample in samples if sample.label not in in_time], share, seed)
-
-    if not drawn and not late:
-        raise DataError(
-            f"{samples[0].name} and others: too few recordings for three parts, training, validation and test "
-            "(expected three recordings of a class, or recordings of three people with group)"
-        )
-
-    def is_second(sample: Sample) -> bool:
-        return sample.name in late if sample.label in in_time else sample.group in drawn
-
-    first = [sample for sample in samples if not is_second(sample)]
-    second = [sample for sample in samples if is_second(sample)]
-    return first, second
-
-
-def _draw_groups(samples: Sequence[Sample], share: float, seed: int) -> set[str]:
-    """Draw a share of the groups at random."""
-    rng = np.random.default_rng(seed)
     labels: defaultdict[str, set[int]] = defaultdict(set)
     for sample in samples:
         labels[sample.group].add(sample.label)
 
     # If each group has one label, the division is stratified: a pool for each class, otherwise one pool.
-    pools = [sorted(labels)]
-    if all(len(group_labels) == 1 for group_labels in labels.values()):
-        groups: defaultdict[int, list[str]] = defaultdict(list)
-        for group in sorted(labels):
-            (label,) = labels[group]
-            groups[label].append(group)
-        pools = [groups[label] for label in sorted(groups)]
+    pools: defaultdict[int, list[str]] = defaultdict(list)
+    is_stratified = all(len(group_labels) == 1 for group_labels in labels.values())
+    for group, group_labels in labels.items():
+        pools[min(group_labels) if is_stratified else -1].append(group)
 
-    drawn: set[str] = set()
-    for pool in pools:
-        held_out = _count_held_out(len(pool), share)
-        drawn.update(rng.permutation(pool)[:held_out].tolist())
+    rng = np.random.default_rng(seed)
+    second: set[str] = set()
+    for label, pool in sorted(pools.items()):
+        held_out = max(0, min(max(1, round(share * len(pool))), len(pool) - 1))
+        if label in in_time:
+            second.update(pool[len(pool) - held_out :])
+        else:
+            second.update(rng.permutation(sorted(pool))[:held_out].tolist())
 
-    return drawn
+    if not second:
+        raise DataError(
+            f"{samples[0].name} and others: too few recordings for three parts, training, validation and test "
+            "(expected three recordings of a class, or recordings of three people with group)"
+        )
 
-
-def _find_late(samples: Sequence[Sample], share: float) -> set[str]:
-    """Find the names of the last samples of each group and label."""
-    films: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
-
-    # In the order of time, which the numbers of their names show.
-    for sample in sorted(samples, key=lambda sample: _numbers_in(sample.name)):
-        films[sample.group, sample.label].append(sample.name)
-
-    late: set[str] = set()
-    for names in films.values():
-        held_out = _count_held_out(len(names), share)
-        late.update(names[len(names) - held_out :])
-
-    return late
+    return [one for one in samples if one.group not in second], [one for one in samples if one.group in second]
 
 
-def _numbers_in(name: str) -> list[int]:
-    """Return the numbers in the name of a sample; the numbers of pieces and windows increase with time."""
-    return [int(digits) for digits in re.findall(r"\d+", name)]
+def draw_missing(
+    parts: Mapping[Part, Sequence[Sample]], config: DataConfig, in_time: Collection[int] = ()
+) -> Mapping[Part, Sequence[Sample]]:
+    """Draw the test part and the validation part from the training part, unless they have samples; see `divide`."""
+    train, validation, test = (parts.get(part, ()) for part in PARTS)
+    if not test:
+        train, test = divide(train, config.test, config.seed + 1, in_time=in_time)
+    if not validation:
+        train, validation = divide(train, config.validation, config.seed, in_time=in_time)
+    return {"train": train, "validation": validation, "test": test}
 
 
-def _count_held_out(count: int, share: float) -> int:
-    """Return how many of `count` groups or samples the second part gets: one or more, but not all."""
-    return max(0, min(max(1, round(share * count)), count - 1))
+def separate_few(samples: Sequence[Sample], parts: int) -> tuple[list[Sample], set[int]]:
+    """Make each sample its own group in classes with fewer groups than parts; return these labels, too.
 
-
-def find_in_time(samples: Iterable[Sample], parts: int) -> set[int]:
-    """Find the labels that have fewer groups than parts, but a group with a sample for each part."""
-    counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    Classes that have fewer samples than parts, too, are left as they are.
+    """
+    groups: defaultdict[int, Counter[str]] = defaultdict(Counter)
     for sample in samples:
-        counts[sample.label][sample.group] += 1
-    return {label for label, groups in counts.items() if len(groups) < parts <= max(groups.values())}
+        groups[sample.label][sample.group] += 1
+
+    few = {label for label, counts in groups.items() if len(counts) < parts <= max(counts.values())}
+    return [replace(sample, group=sample.name) if sample.label in few else sample for sample in samples], few
 
 
 def leave_out_copies(data: DataSet, progress: Progress | None = None) -> DataSet:
@@ -276,35 +277,29 @@ def leave_out_copies(data: DataSet, progress: Progress | None = None) -> DataSet
 
     first: dict[str, str] = {}
     copies: dict[str, str] = {}
-    remaining: dict[Part, tuple[Sample, ...]] = {}
+    remaining: dict[Part, list[Sample]] = {}
     count = 0
 
     # Copies within a part are kept; only a copy in another part would be tested on what was trained.
     for part, samples in data.parts.items():
-        versions = []
+        versions = {}
         for sample in samples:
-            versions.append(sample.read_version())
+            versions[sample.name] = sample.read_version()
             count += 1
             if progress:
                 progress(count, len(data.samples))
 
-        for sample, content in zip(samples, versions, strict=True):
-            if content in first:
-                copies[sample.name] = first[content]
-        remaining[part] = tuple(sample for sample in samples if sample.name not in copies)
-
+        copies |= {name: first[content] for name, content in versions.items() if content in first}
+        remaining[part] = [sample for sample in samples if sample.name not in copies]
         if samples and not remaining[part]:
             raise DataError(
                 f"{data.title}: all {len(samples)} {part} recordings have the same content as others, such as "
                 f"{samples[0].name} and {copies[samples[0].name]}"
             )
 
-        for sample, content in zip(samples, versions, strict=True):
-            first.setdefault(content, sample.name)
+        first = {content: name for name, content in reversed(versions.items())} | first
 
-    return replace(
-        data, train=remaining["train"], validation=remaining["validation"], test=remaining["test"], copies=copies
-    )
+    return replace(data.with_parts(remaining), copies=copies)
 
 
 def check_groups(train: Iterable[Sample], test: Iterable[Sample]) -> None:
@@ -336,11 +331,8 @@ def version_of_events(events: Events) -> str:
 @lru_cache(maxsize=1 << 16)
 def _digest(path: Path, _size: int, _mtime_ns: int) -> str:
     """Return a digest of a file's content, cached while its size and modification time stay the same."""
-    digest = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
-        while piece := file.read(HASHED_BYTES):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
 
 
 def is_synthetic(folder: Path) -> bool:

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ..base.errors import Brief, DataError, escape_controls
-from ..base.files import read_bytes, write_text
+from ..base.errors import DataError, FormatError, escape_controls
 from ..results.splits import PARTS, Part
+from ..results.tables import Record
 from .samples import DataSet, Sample, check_groups
 
 
-@dataclass(frozen=True, repr=False)
-class Split(Brief):
-    """Names of the samples of each part: the content of split.json.
-
-    Args:
-        train: Names of the training samples.
-        validation: Names of the validation samples.
-        test: Names of the test samples.
-        copies: Names of samples left out because their content is in an earlier part.
-    """
+class Split(Record):
+    """Names of the samples of each part: the content of split.json."""
 
     train: tuple[str, ...]
+    """Names of the training samples."""
     validation: tuple[str, ...]
+    """Names of the validation samples."""
     test: tuple[str, ...]
+    """Names of the test samples."""
     copies: tuple[str, ...] = ()
+    """Names of samples left out because their content is in an earlier part."""
 
     @property
     def parts(self) -> dict[Part, tuple[str, ...]]:
@@ -47,9 +41,8 @@ def write_split(path: Path, data: DataSet) -> None:
     Raises:
         FileError: If the file cannot be written.
     """
-    names = {part: tuple(_name(sample, data.root) for sample in samples) for part, samples in data.parts.items()}
-    copies = tuple(_shorten(name, data.root) for name in data.copies)
-    write_text(path, json.dumps(asdict(Split(**names, copies=copies)), indent=1))
+    names = {part: tuple(_name(sample.name, data.root) for sample in samples) for part, samples in data.parts.items()}
+    Split(**names, copies=tuple(_name(name, data.root) for name in data.copies)).write(path)
 
 
 def read_split(path: Path) -> Split:
@@ -60,20 +53,15 @@ def read_split(path: Path) -> Split:
         DataError: If the file is not a split.json.
     """
     try:
-        content = json.loads(read_bytes(path).decode("utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataError(f"{path}: not the split.json of a run ({error})") from error
-
-    keys = set(content) - {"copies"} if isinstance(content, dict) else set()
-    if keys != set(PARTS) or not all(map(_is_list_of_texts, content.values())):
-        raise DataError(f"{path}: not the split.json of a run (expected an object with the lists {', '.join(PARTS)})")
-
-    return Split(**{part: tuple(names) for part, names in content.items()})
+        return Split.read(path)
+    except FormatError as error:
+        expected = f"an object with the lists {', '.join(PARTS)}"
+        raise DataError(f"{path}: not the split.json of a run (expected {expected}; {error})") from error
 
 
-def apply_split(path: Path, samples: Sequence[Sample], root: Path) -> dict[Part, tuple[Sample, ...]]:
+def apply_split(path: Path, samples: Sequence[Sample], root: Path) -> dict[Part, list[Sample]]:
     """Divide samples as in a split.json; leave out samples that it does not list."""
-    parts = _divide(path, read_split(path), {_name(sample, root): sample for sample in samples})
+    parts = _divide(path, read_split(path), {_name(sample.name, root): sample for sample in samples})
     check_groups(parts["train"], [*parts["validation"], *parts["test"]])
     check_groups(parts["validation"], parts["test"])
     return parts
@@ -100,8 +88,7 @@ def restore_split(path: Path, data: DataSet) -> DataSet | None:
             f"; use split={path} to leave out recordings that it does not list"
         )
 
-    parts = _divide(path, split, by_name)
-    return replace(data, train=parts["train"], validation=parts["validation"], test=parts["test"])
+    return data.with_parts(_divide(path, split, by_name))
 
 
 def check_split(path: Path, data: DataSet) -> None:
@@ -111,40 +98,26 @@ def check_split(path: Path, data: DataSet) -> None:
         FileError: If the file is missing or cannot be read.
         DataError: If a sample is in another part, new, or missing; the message names one such sample.
     """
-    before = {name: part for part, names in read_split(path).parts.items() for name in names}
-    now = {_name(sample, data.root): part for part, samples in data.parts.items() for sample in samples}
-
-    if before and before.keys().isdisjoint(now):
-        raise DataError(
-            f"{path}: lists none of the recordings of {data.title} (found {next(iter(now))}, expected recordings "
-            f"such as {next(iter(before))}); resume with the recordings of the run, or start a new run"
-        )
-
-    # A recording that is new, or no longer there, moves from or to no part.
     absent = "no part"
-    moved = [
-        (name, before.get(name, absent), now.get(name, absent))
-        for name in {**before, **now}
-        if before.get(name) != now.get(name)
-    ]
-    if moved:
-        name, old, new = moved[0]
-        raise DataError(
-            f"{path}: {len(moved)} recordings are no longer in the same part, such as {name} ({old} before, {new} "
-            "now); restore the recordings, or start a new run (with init, from the weights of this one)"
-        )
+    before = {name: part for part, names in read_split(path).parts.items() for name in names}
+    now = {_name(sample.name, data.root): part for part, samples in data.parts.items() for sample in samples}
+
+    for name in before | now:
+        old, new = before.get(name, absent), now.get(name, absent)
+        if old != new:
+            raise DataError(
+                f"{path}: the recordings of {data.title} are no longer in the same parts, such as {name} ({old} "
+                f"before, {new} now); restore the recordings, or start a new run (with init, from the weights of "
+                "this one)"
+            )
 
 
 def name_samples(data: DataSet) -> dict[str, Sample]:
     """Return the samples of a data set by their names in a split.json."""
-    return {_name(sample, data.root): sample for sample in data.samples}
+    return {_name(sample.name, data.root): sample for sample in data.samples}
 
 
-def _name(sample: Sample, root: Path | None) -> str:
-    return _shorten(sample.name, root)
-
-
-def _shorten(name: str, root: Path | None) -> str:
+def _name(name: str, root: Path | None) -> str:
     """Return the name of a sample with a path relative to its folder, with forward slashes."""
     prefix = escape_controls(f"{root}{os.sep}")
     if root is None or not name.startswith(prefix):
@@ -152,21 +125,14 @@ def _shorten(name: str, root: Path | None) -> str:
     return name.removeprefix(prefix).replace(os.sep, "/")
 
 
-def _divide(path: Path, split: Split, by_name: Mapping[str, Sample]) -> dict[Part, tuple[Sample, ...]]:
+def _divide(path: Path, split: Split, by_name: Mapping[str, Sample]) -> dict[Part, list[Sample]]:
     """Return the samples of each part of a split."""
+    seen: set[str] = set()
     for name in split.names:
         if name not in by_name:
-            raise DataError(
-                f"{path}: lists {name}, but the data set has no such recording (expected paths relative to root, "
-                "as dvspipe 0.3 writes them)"
-            )
+            raise DataError(f"{path}: lists {name}, but the data set has no such recording (expected paths below root)")
+        if name in seen:
+            raise DataError(f"{path}: lists {name} more than once")
+        seen.add(name)
 
-    if len(set(split.names)) < len(split.names):
-        twice = next(name for name in split.names if split.names.count(name) > 1)
-        raise DataError(f"{path}: lists {twice} more than once")
-
-    return {part: tuple(by_name[name] for name in names) for part, names in split.parts.items()}
-
-
-def _is_list_of_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return {part: [by_name[name] for name in names] for part, names in split.parts.items()}

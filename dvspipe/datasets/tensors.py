@@ -16,14 +16,14 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import ConfigError, DataError, EventError, count_noun
+from ..base.errors import ConfigError, DataError
 from ..base.pool import map_items, prefetch
 from ..base.progress import Progress, ignore_progress
 from ..encoding import BinConfig, BinCounts
 from ..encoding.bins import encode_counted
 from ..events import Events
 from .augmentation import AugmentConfig, SpikeTensor, VaryConfig, augment, mirrored_labels, vary
-from .cache import ARRAYS, Cache
+from .cache import Cache
 from .samples import Image, Sample
 
 IN_MEMORY_BYTES = 2 << 30  # larger data sets are read from the cache in each epoch
@@ -45,31 +45,12 @@ class TensorSettings:
         views: Number of variants of each recording: the original, and `views - 1` random variants.
         vary: Random changes of the variants.
         seed: Seed of the changes, and of random spike codes.
-        complete: Whether a tensor covers the complete recording, instead of `steps` steps.
     """
 
     bins: BinConfig
     views: int = 1
     vary: VaryConfig = field(default_factory=VaryConfig)
     seed: int = 0
-    complete: bool = False
-
-
-@dataclass(frozen=True)
-class TensorKey:
-    """Cache key of the spike tensor of a recording.
-
-    Args:
-        vary: Random changes of the variants; None if `views` is 1.
-        seed: Seed of the changes; None if `views` is 1.
-    """
-
-    version: str
-    bins: BinConfig
-    views: int
-    vary: VaryConfig | None
-    seed: int | None
-    complete: bool
 
 
 class EncodedSample(NamedTuple):
@@ -176,11 +157,6 @@ class SpikeTensors:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __repr__(self) -> str:
-        views = self._settings.views
-        bins = self._settings.bins
-        return f"SpikeTensors({count_noun(len(self), 'sample')}, {count_noun(views, 'view')}, {bins!r})"
-
     def __getitem__(self, number: int) -> NDArray[Any]:
         if self._is_images:
             return encode_image(self._samples[number], number, self._settings)[None]
@@ -191,7 +167,7 @@ class SpikeTensors:
         digest = self._digests[number]
         arrays = self._cache.read(digest)
         if arrays is None:
-            raise DataError(f"{self._cache.path(digest, ARRAYS)}: was removed from the cache; try again")
+            raise DataError(f"{self._cache.path(digest)}: was removed from the cache; try again")
 
         return arrays["spikes"]
 
@@ -232,18 +208,26 @@ def training_batches(tensors: SpikeTensors, settings: BatchSettings, epoch: int)
         epoch: Index of the epoch.
     """
     mirrored = mirrored_labels(settings.classes) if settings.augment.flip_horizontal else None
-    rng = np.random.default_rng([settings.seed, epoch])
-    N = len(tensors)
-    size = settings.size
+    one_hot = np.eye(len(settings.classes), dtype=np.float32)
 
-    order = rng.permutation(N)
-    sampler = _BatchSampler(tensors, settings, epoch, mirrored)
-    batches = (order[start : start + size].tolist() for start in range(0, N, size))
+    def draw(numbers: Sequence[int]) -> Batch:
+        spikes: list[SpikeTensor] = []
+        labels: list[int] = []
+        for number in numbers:
+            rng = np.random.default_rng([settings.seed, epoch, number, AUGMENT_STREAM])
+            views = tensors[number]
+            view = views[rng.integers(len(views))]
+            view, label = augment(view, int(tensors.labels[number]), settings.augment, rng, mirrored)
+            spikes.append(view)
+            labels.append(label)
+        return Batch(np.stack(spikes), one_hot[labels], np.array(labels, np.int64))
 
     # The last batch may be too small to give each process a sample; it is left out.
+    N = len(tensors)
+    order = np.random.default_rng([settings.seed, epoch]).permutation(N).tolist()
+    batches = (order[start : start + settings.size] for start in range(0, N, settings.size))
     own_batches = (batch[settings.rank :: settings.processes] for batch in batches if len(batch) >= settings.processes)
-
-    return prefetch(map(sampler.batch, own_batches), PREFETCHED_BATCHES)
+    return prefetch(map(draw, own_batches), PREFETCHED_BATCHES)
 
 
 def plain_batches(
@@ -275,33 +259,6 @@ def plain_batches(
         yield batch
         used += len(batch)
         progress(used, len(chosen))
-
-
-@dataclass(frozen=True)
-class _BatchSampler:
-    """Random draws of one epoch."""
-
-    tensors: SpikeTensors
-    settings: BatchSettings
-    epoch: int
-    mirrored: NDArray[np.int64] | None
-
-    def batch(self, numbers: Sequence[int]) -> Batch:
-        """Draw the batch of the recordings `numbers`."""
-        spikes: list[SpikeTensor] = []
-        labels: list[int] = []
-        for number in numbers:
-            rng = np.random.default_rng([self.settings.seed, self.epoch, number, AUGMENT_STREAM])
-            views = self.tensors[number]
-            view = views[rng.integers(len(views))]
-            label = int(self.tensors.labels[number])
-
-            view, label = augment(view, label, self.settings.augment, rng, self.mirrored)
-            spikes.append(view)
-            labels.append(label)
-
-        one_hot = np.eye(len(self.settings.classes), dtype=np.float32)
-        return Batch(np.stack(spikes), one_hot[labels], np.array(labels, np.int64))
 
 
 def _allocate(tensor: NDArray[Any], samples: int, cache: Cache | None) -> NDArray[Any] | None:
@@ -341,19 +298,10 @@ class SampleEncoder:
         if self.cache is None:
             return ""
 
+        # Without variants, nothing random is drawn.
         settings = self.settings
-        varied = settings.views > 1  # without variants, nothing random is drawn
-
-        key = TensorKey(
-            version=sample.read_version(),
-            bins=settings.bins.part(BinConfig),
-            views=settings.views,
-            vary=settings.vary.part(VaryConfig) if varied else None,
-            seed=settings.seed if varied else None,
-            complete=settings.complete,
-        )
-
-        return self.cache.digest(key)
+        varied = (settings.views, settings.vary.part(VaryConfig), settings.seed) if settings.views > 1 else None
+        return self.cache.digest(("spikes", sample.read_version(), settings.bins.part(BinConfig), varied))
 
     def encode(self, sample: Sample, digest: str) -> EncodedSample:
         """Encode a sample with a known digest, or read it from the cache."""
@@ -395,12 +343,6 @@ def encode_sample(sample: Sample, settings: TensorSettings) -> tuple[NDArray[Any
 
     start_us = int(events.t[0])
     bins = settings.bins
-
-    if settings.complete:
-        try:
-            bins = bins.for_complete(events)
-        except EventError as error:
-            raise DataError(f"{sample.name}: {error}") from error
 
     spikes, counts = encode_counted(events, bins, start_us)
     variants = [spikes]

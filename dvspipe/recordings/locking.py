@@ -155,19 +155,18 @@ def _digest_lists(folder: Path) -> dict[str, str]:
     return {path.name: digest_file(path) for path in sorted(folder.glob(f"*{LIST_SUFFIX}"))}
 
 
-def verify_folder(folder: Path, *, jobs: int | str = 1, progress: Progress | None = None) -> list[str]:
+def verify_folder(folder: Path, lock: DataLock, *, jobs: int | str = 1, progress: Progress | None = None) -> list[str]:
     """Compare all event files and lists of a folder with its dataset.lock; return a line per difference.
 
     Args:
-        folder: Folder with a dataset.lock.
+        folder: Folder of event files.
+        lock: Its dataset.lock.
         jobs: Number of worker processes, or a Ray cluster.
         progress: Called with the number of files done and the total.
 
     Raises:
-        FileError: If the lock is missing or invalid.
         WorkerError: If a worker was killed.
     """
-    lock = DataLock.read(folder / LOCK)
     suffixes = {Path(file.file).suffix for file in lock.files}
     paths = [
         path

@@ -1,4 +1,4 @@
-"""`data convert`: videos and published lists to a folder of events with splits.csv."""
+"""`data convert`: videos and a published list to a folder of events with splits.csv."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAMES = [f"{name}/v_{name}_g{group}_c01" for name in ("clap", "wave") for group 
 
 @pytest.fixture
 def videos(tmp_path: Path) -> Path:
-    """Folder with six films of five frames, and the lists of a split."""
+    """Folder with six films of five frames, and their list."""
     folder = tmp_path / "videos"
     for number, name in enumerate(NAMES):
         images = np.full((5, 7, 12), 40, np.uint8)
@@ -28,16 +28,13 @@ def videos(tmp_path: Path) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_video(folder / f"{name}.webm", [Frame(40_000 * k, image) for k, image in enumerate(images)])
 
-    lists = tmp_path / "lists"
-    lists.mkdir()
-    (lists / "classInd.txt").write_text("1 clap\n2 wave\n")
-    (lists / "trainlist01.txt").write_text("".join(f"{name}.avi\n" for name in NAMES if "g01" not in name))
-    (lists / "testlist01.txt").write_text("".join(f"{name}.avi\n" for name in NAMES if "g01" in name))
+    rows = "".join(f"{name}.webm,{name[:4]},{'test' if 'g01' in name else 'train'}\n" for name in NAMES)
+    (tmp_path / "list.csv").write_text(f"file,class,part\n{rows}")
     return folder
 
 
 def test_lists_become_a_folder_with_splits_and_the_same_command_resumes(videos: Path) -> None:
-    words = ("data", "convert", "videos", "-o", "out", "--splits", "lists")
+    words = ("data", "convert", "videos", "-o", "out", "--splits", "list.csv")
     done = dvspipe(*words, "--pos-thres", "0.3", cwd=videos.parent)
     out = videos.parent / "out"
     assert sorted(path.relative_to(out).as_posix() for path in out.glob("*/*.h5")) == [f"{name}.h5" for name in NAMES]
@@ -52,7 +49,7 @@ def test_lists_become_a_folder_with_splits_and_the_same_command_resumes(videos: 
 
 
 def test_unreadable_video_is_left_out_until_it_is_converted(videos: Path) -> None:
-    words = ("data", "convert", "videos", "-o", "out", "--splits", "lists")
+    words = ("data", "convert", "videos", "-o", "out", "--splits", "list.csv")
     out = videos.parent / "out"
     path = videos / f"{NAMES[0]}.webm"
     content = path.read_bytes()
@@ -71,15 +68,14 @@ def test_unreadable_video_is_left_out_until_it_is_converted(videos: Path) -> Non
 def test_nothing_converted_is_not_locked(videos: Path) -> None:
     for path in videos.glob("*/*.webm"):
         path.write_bytes(b"x")
-    done = dvspipe("data", "convert", "videos", "-o", "out", "--splits", "lists", cwd=videos.parent, code=None)
+    done = dvspipe("data", "convert", "videos", "-o", "out", "--splits", "list.csv", cwd=videos.parent, code=None)
     assert done.returncode == 2
     assert not (videos.parent / "out" / "dataset.lock").exists()
 
 
 def test_lists_without_their_videos_are_an_error(videos: Path) -> None:
-    (videos.parent / "lists" / "trainlist01.txt").unlink()
-    (videos.parent / "lists" / "testlist01.txt").write_text("clap/v_clap_g09_c01.avi\n")
-    done = dvspipe("data", "convert", "videos", "-o", "out", "--splits", "lists", cwd=videos.parent, code=2)
+    (videos.parent / "list.csv").write_text("file,class,part\nclap/v_clap_g09_c01.avi,clap,test\n")
+    done = dvspipe("data", "convert", "videos", "-o", "out", "--splits", "list.csv", cwd=videos.parent, code=2)
     assert mentions(done.stderr, "missing", 1, "clap/v_clap_g09_c01.avi")
     assert not (videos.parent / "out").exists()
 
@@ -93,14 +89,15 @@ def test_times_of_one_video_do_not_apply_to_listed_parts(videos: Path) -> None:
 
 def test_another_laboratory_converts_with_the_lock(videos: Path) -> None:
     folder = videos.parent
-    words = ("data", "convert", "videos", "--splits", "lists")
+    words = ("data", "convert", "videos", "--splits", "list.csv")
     dvspipe(*words, "-o", "first", "--shot-noise-rate-hz", "20", "--license", "cc0-1.0", cwd=folder)
     lock = DataLock.read(folder / "first/dataset.lock")
     assert {file.license for file in lock.files} == {"cc0-1.0"}
     assert lock.lists.keys() == {"splits.csv"}
     assert "6 files" in dvspipe("data", "verify", "first", cwd=folder).stdout
     verified = json.loads(dvspipe("data", "verify", "first", "--json", cwd=folder).stdout)
-    assert verified == {"folder": "first", "differences": [], "problem": ""}
+    events = sum(file.events for file in lock.files)
+    assert verified == {"folder": "first", "files": 6, "events": events, "differences": [], "problem": ""}
 
     again = dvspipe(*words, "-o", "second", "--lock", "first/dataset.lock", "--jobs", 2, cwd=folder)
     assert "changed" not in again.stderr

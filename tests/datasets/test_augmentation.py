@@ -11,37 +11,42 @@ from hypothesis import strategies as st
 
 from dvspipe.base.errors import ConfigError
 from dvspipe.base.gestures import GESTURES
+from dvspipe.datasets import augmentation
 from dvspipe.datasets.augmentation import AugmentConfig, VaryConfig, augment, mirrored_labels, vary
 from dvspipe.events import Events, SensorSize
 
-NOTHING = {"drop": 0.0, "drop_time": 0.0}
 EVENTS = random_events(1, 2000)
 
 
 def varied(seed: int = 0, events: Events = EVENTS, **changes: float) -> Events:
-    return vary(events, VaryConfig(**NOTHING | changes), np.random.default_rng(seed))
+    return vary(events, VaryConfig(**changes), np.random.default_rng(seed))
+
+
+@pytest.fixture
+def _without_drops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variants keep all events."""
+    monkeypatch.setattr(augmentation, "DROP", 0.0)
 
 
 def as_set(events: Events) -> set[tuple[int, int, int, bool]]:
     return set(zip(*(getattr(events, name).tolist() for name in "txyp"), strict=True))
 
 
+@pytest.mark.usefixtures("_without_drops")
 def test_disabled_changes_return_the_same_events() -> None:
     assert varied() == EVENTS
-    assert varied(events=Events.empty(SENSOR), drop=0.5, rotate_deg=20, noise_hz=5) == Events.empty(SENSOR)
+    assert varied(events=Events.empty(SENSOR), rotate_deg=20) == Events.empty(SENSOR)
 
 
 @settings(max_examples=30)
 @given(seed=st.integers(0, 1000))
 def test_dropping_removes_events_and_keeps_others_unchanged(seed: int) -> None:
-    for change in ({"drop": 0.5}, {"drop_time": 0.5}):
-        kept = varied(seed, **change)  # type: ignore[arg-type]
-        assert as_set(kept) <= as_set(EVENTS)
-    gaps = np.diff(varied(seed, drop_time=0.5).t)
-    assert len(EVENTS) - len(varied(seed, drop_time=0.5)) <= 0.55 * len(EVENTS)
-    assert np.sum(gaps > 20 * np.median(gaps)) <= 3  # one dropped interval, plus random Poisson gaps
+    kept = varied(seed)
+    assert as_set(kept) <= as_set(EVENTS)
+    assert len(kept) > 0.5 * len(EVENTS)
 
 
+@pytest.mark.usefixtures("_without_drops")
 def test_rotation_keeps_the_centre_and_the_times() -> None:
     sensor = SensorSize(width=13, height=7)
     cross = Events([0, 1, 2], [6, 6, 7], [3, 2, 3], [1, 0, 1], sensor)  # centre, above it, right of it
@@ -57,6 +62,7 @@ def test_rotation_keeps_the_centre_and_the_times() -> None:
     assert seen == {(0, -1), (1, 0), (0, 1), (-1, 0)}
 
 
+@pytest.mark.usefixtures("_without_drops")
 def test_scaling_moves_events_along_the_radius() -> None:
     edge = Events([0], [11], [3], [1], SENSOR)
     places = [varied(seed, edge, scale=1.0) for seed in range(50)]
@@ -64,6 +70,7 @@ def test_scaling_moves_events_along_the_radius() -> None:
     assert min(int(place.x[0]) for place in places if len(place)) in (8, 9)  # at most half the distance: 5.5 + 2.75
 
 
+@pytest.mark.usefixtures("_without_drops")
 def test_times_are_scaled_about_the_first_event() -> None:
     for seed in range(20):
         stretched = varied(seed, time_scale=0.5)
@@ -72,16 +79,6 @@ def test_times_are_scaled_about_the_first_event() -> None:
         assert np.array_equal(stretched.t, EVENTS.t[0] + np.rint((EVENTS.t - EVENTS.t[0]) * factor)) or np.allclose(
             stretched.t - EVENTS.t[0], (EVENTS.t - EVENTS.t[0]) * factor, atol=2
         )
-
-
-def test_noise_is_added_uniformly_at_its_rate() -> None:
-    long = Events(np.arange(2) * 10_000_000, [0, 0], [0, 0], [0, 1], SENSOR)
-    counts = [len(varied(seed, long, noise_hz=20)) - 2 for seed in range(60)]
-    assert np.mean(counts) == pytest.approx(0.5 * 20 * 10 * 12 * 7, rel=0.25)  # rate uniform in 0 to 20 Hz
-    noise = varied(3, long, noise_hz=20)
-    assert set(noise.x.tolist()) == set(range(12))
-    assert set(noise.y.tolist()) == set(range(7))
-    assert np.mean(noise.p) == pytest.approx(0.5, abs=0.05)
 
 
 def test_mirrored_gesture_has_the_mirrored_label() -> None:
@@ -146,14 +143,3 @@ def test_cut_out_clears_one_rectangle_in_all_steps() -> None:
             assert (len(rows), len(columns)) == (4, 6)
             assert gone[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
     assert 5 < emptied < 35
-
-
-def test_random_frames_keep_their_order() -> None:
-    spikes = np.arange(1, 9, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 7, 12), np.uint8)
-    config = AugmentConfig(shift_px=0, frames=5)
-    drawn = [
-        augment(spikes, 0, config, np.random.default_rng(seed), None)[0][:, 0, 0, 0].tolist() for seed in range(20)
-    ]
-    assert all(steps == sorted(set(steps)) and len(steps) == 5 for steps in drawn)
-    assert len({tuple(steps) for steps in drawn}) > 10
-    assert np.array_equal(augment(spikes[:4], 0, config, np.random.default_rng(0), None)[0], spikes[:4])

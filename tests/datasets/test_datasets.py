@@ -4,9 +4,6 @@ import json
 import os
 import shutil
 import sys
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +26,13 @@ from dvspipe.datasets import (
     check_split,
     open_dataset,
     plain_batches,
-    read_split,
     restore_split,
     tensors,
     training_batches,
     write_split,
 )
 from dvspipe.datasets.cache import ARRAYS
-from dvspipe.datasets.images import build_code
+from dvspipe.datasets.mnist import build_code
 from dvspipe.datasets.survey import survey
 from dvspipe.encoding import BinConfig, encode
 from dvspipe.events import Events, SensorSize
@@ -83,24 +79,6 @@ def test_partial_nmnist_is_read_with_digits_as_labels(tmp_path: Path) -> None:
     events = data.train[0].load()
     assert events.sensor == SensorSize(width=34, height=34)
     assert len(events) == 3
-
-
-def test_tonic_layout_of_nmnist_is_found(tmp_path: Path) -> None:
-    save_nmnist(tmp_path / "NMNIST", "Train", range(10), 3)
-    data = open_dataset(DataConfig(data="nmnist", root=tmp_path))
-    assert (len(data.train), len(data.validation), len(data.test)) == (
-        10,
-        10,
-        10,
-    )  # a fraction, at least one of each class
-
-
-def test_classes_of_a_folder_are_its_sorted_names(tmp_path: Path) -> None:
-    save_folder(tmp_path)
-    data = open_dataset(DataConfig(root=tmp_path))
-    assert data.classes == ("a", "b")
-    assert all(data.classes[sample.label] == Path(sample.name).parent.name for sample in data.train)
-    assert data.sensor == SensorSize(width=12, height=7)
 
 
 def test_groups_stay_in_one_part_and_the_division_is_seeded(tmp_path: Path) -> None:
@@ -222,12 +200,12 @@ def test_additional_views_have_fewer_events_and_the_first_is_unchanged(tmp_path:
         made = SpikeTensors(data.train, TensorSettings(BINS, **settings))
         return np.stack([made[i] for i in range(len(made))])
 
-    plain, changes = all_of(), {"views": 3, "vary": VaryConfig(drop=0.5, drop_time=0.5), "seed": 5}
+    plain, changes = all_of(), {"views": 3, "vary": VaryConfig(), "seed": 5}
     spikes = all_of(**changes)
     assert np.array_equal(spikes[:, :1], plain)
     assert np.array_equal(spikes, all_of(**changes))
     assert np.all(spikes[:, 1:] <= plain)
-    assert spikes[:, 1:].sum() < 2 * plain.sum()
+    assert spikes[:, 1:].sum() < 1.99 * plain.sum()
     assert not np.array_equal(spikes[:, 1], spikes[:, 2])
     assert not np.array_equal(spikes, all_of(**changes | {"seed": 6}))
 
@@ -256,30 +234,6 @@ def test_cached_tensors_are_exact_and_invalidated_by_every_change(
     changed = SpikeTensors(samples, TensorSettings(BINS), cache=cache)
     assert made[2 * len(samples) :] == [samples[0].name]
     assert changed[0].sum() == encode(random_events(77, 60), BINS).sum()
-
-
-def test_cache_file_is_written_once_and_recomputed_if_corrupted(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    events, made = random_events(0, 300), []
-    both_begin = threading.Barrier(2)
-
-    def make(path: Path) -> None:
-        made.append(path)
-        time.sleep(0.2)
-        write(path, events)
-
-    def load(cache: Cache) -> Events:
-        both_begin.wait()
-        return cache.load("abcd", ".h5", make=make, read=read)
-
-    with ThreadPoolExecutor(2) as threads:
-        assert list(threads.map(load, [Cache(tmp_path), Cache(tmp_path)])) == [events, events]
-    assert len(made) == Cache(tmp_path).size()[0] == 1
-    made[0].write_bytes(made[0].read_bytes()[:500])
-    assert Cache(tmp_path).load("abcd", ".h5", make=make, read=read) == events
-    assert len(made) == 2
-    assert f"{made[0]}: corrupted" in caplog.text
 
 
 def test_leftovers_of_a_killed_command_are_not_recordings(tmp_path: Path) -> None:
@@ -431,21 +385,6 @@ def test_split_file_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             open_dataset(config)
 
 
-def test_names_in_a_split_are_relative_to_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save_folder(tmp_path / "data")
-    monkeypatch.chdir(tmp_path)
-    data = open_dataset(DataConfig(root=Path("data"), seed=3))
-    write_split(tmp_path / "split.json", data)
-    assert "a/user00_0.h5" in read_split(tmp_path / "split.json").names
-
-    (tmp_path / "data").rename(tmp_path / "moved")
-    moved = open_dataset(DataConfig(root=tmp_path / "moved"))
-    restored = restore_split(tmp_path / "split.json", moved)
-    assert restored is not None
-    assert [Path(sample.name).name for sample in restored.test] == [Path(sample.name).name for sample in data.test]
-    check_split(tmp_path / "split.json", restored)
-
-
 def test_moved_test_folder_stays_the_test_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_folder(tmp_path / "data" / "train")
     save_folder(tmp_path / "data" / "test", people=1, seed=1000)
@@ -503,7 +442,7 @@ def test_synthetic_digits_can_be_tested_on_real_digits_of_other_images(tmp_path:
 
 
 def test_videos_are_simulated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dvspipe.datasets import folders
+    from dvspipe.datasets import recording_file
     from dvspipe.recordings.config import FilmConfig
     from dvspipe.recordings.conversion import events_from_video
     from dvspipe.video.frames import frames_from_arrays
@@ -521,8 +460,9 @@ def test_videos_are_simulated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     sample = data.train[0]
     expected = events_from_video(sample.name)
     assert sample.load() == expected
-    monkeypatch.setattr(folders, "convert_video", None)
+    monkeypatch.setattr(recording_file, "events_from_video", None)
     assert sample.load() == expected
+    monkeypatch.undo()
     again = open_dataset(config.model_copy(update={"pos_thres": 0.4, "cache": "none"})).train[0]
     assert again.version() != sample.version()
     assert again.load() == events_from_video(sample.name, FilmConfig(pos_thres=0.4))
@@ -609,15 +549,6 @@ def test_data_set_hints_apply_to_its_files(tmp_path: Path) -> None:
     assert events.t.tolist() == [5, 9]
 
 
-def test_text_file_of_words_is_not_a_recording(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        for number in range(3):
-            write(tmp_path / name / f"{number}.h5", random_events(number, 20))
-        (tmp_path / name / "notes.txt").write_text("These were recorded on a sunny day.\nThe lens was at 2.8.\n")
-    samples = open_dataset(DataConfig(root=tmp_path)).samples
-    assert len(samples) == 6
-
-
 def test_windows_cover_the_recording_and_stay_in_one_part(tmp_path: Path) -> None:
     for name in ("a", "b"):
         for number in range(3):
@@ -661,12 +592,8 @@ def test_all_empty_and_unknown_class_folders_are_reported(tmp_path: Path) -> Non
     config = DataConfig(root=tmp_path)
     with pytest.raises(DataError) as error:
         open_dataset(config)
-    found = open_dataset(config, with_problems=True)
-    assert len(found.problems) == 4
-    for name in ("train/e", "train/f", "test/b", "test/d"):
+    for name in ("train/e", "train/f"):
         assert str(tmp_path / name) in str(error.value)
-        assert any(problem.startswith(f"{tmp_path / name}: ") for problem in found.problems)
-    assert set(found.problems) < set(survey(found).problems)
 
 
 def test_recordings_below_class_folders_give_a_warning(tmp_path: Path) -> None:

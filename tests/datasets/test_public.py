@@ -14,9 +14,9 @@ from commands import dvspipe
 from conftest import random_events
 from facts import mentions, raises
 
-from dvspipe.base.errors import DataError, FormatError
+from dvspipe.base.errors import DataError
 from dvspipe.base.gestures import GESTURES
-from dvspipe.datasets import DataConfig, open_dataset, public
+from dvspipe.datasets import DataConfig, open_dataset
 from dvspipe.datasets.config import DataKind
 from dvspipe.events import Events, SensorSize
 
@@ -88,15 +88,15 @@ def test_tonic_clips_have_millisecond_times(tmp_path: Path) -> None:
 
 
 def test_fractions_of_milliseconds_are_rounded_to_microseconds(tmp_path: Path) -> None:
+    save_tonic(tmp_path, (1, 2, 3))
+    file = tmp_path / "ibmGestureTrain" / "user01_led" / "0.npy"
     events = random_events(3, 60, SENSOR, 1_500_000)
     for dtype, t_ms in ((np.float64, events.t / 1000), (np.float64, events.t / 1000 + 0.0004), (np.int32, events.t)):
-        np.save(tmp_path / "0.npy", np.stack([events.x, events.y, events.p, t_ms], axis=1).astype(dtype))
+        np.save(file, np.stack([events.x, events.y, events.p, t_ms], axis=1).astype(dtype))
         unit_us = 1000 if dtype is np.int32 else 1
-        expected = Events(events.t * unit_us, events.x, events.y, events.p, SENSOR)
-        assert public.load_tonic_clip(tmp_path / "0.npy") == expected
-    np.save(tmp_path / "0.npy", np.array([[0.5, 1, 1, 2]]))
-    with raises(FormatError, "0.npy", "integers"):
-        public.load_tonic_clip(tmp_path / "0.npy")
+        data = open_dataset(DataConfig(data="dvsgesture", root=tmp_path))
+        (sample,) = (sample for sample in data.samples if sample.name == str(file))
+        assert sample.load() == Events(events.t * unit_us, events.x, events.y, events.p, SENSOR)
 
 
 @pytest.mark.parametrize("layout", ["IBM", "Tonic"])
@@ -134,20 +134,6 @@ def test_people_are_divided_without_a_test_folder(tmp_path: Path) -> None:
     assert "test clips" not in data.title
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (np.zeros((5, 3)), ("float64", "(5, 3)")),
-        (np.full((5, 4), np.nan), "integers"),
-        (np.array([{}] * 4, dtype=object), "NumPy"),
-    ],
-)
-def test_a_wrong_clip_is_named(tmp_path: Path, content: Any, message: object) -> None:
-    np.save(tmp_path / "0.npy", content, allow_pickle=True)
-    with raises(FormatError, "0.npy", message):
-        public.load_tonic_clip(tmp_path / "0.npy")
-
-
 def test_invalid_labels_and_names_are_reported(tmp_path: Path) -> None:
     save_ibm(tmp_path / "ibm", (1, 2, 24))
     (tmp_path / "ibm" / "user01_led_labels.csv").write_text("class,startTime_usec,endTime_usec\n12,1,2\n")
@@ -160,7 +146,7 @@ def test_invalid_labels_and_names_are_reported(tmp_path: Path) -> None:
 
 
 def test_where_nothing_is_the_places_are_named(tmp_path: Path) -> None:
-    with raises(DataError, "DvsGesture/user01_fluorescent.aedat", "0.npy", "download"):
+    with raises(DataError, "DvsGesture/user01_fluorescent.aedat", "ibmGestureTrain", "download"):
         open_dataset(DataConfig(data="dvsgesture", root=tmp_path))
     with raises(DataError, "Train/0/00002.bin", "download"):
         open_dataset(DataConfig(data="nmnist", root=tmp_path))
@@ -180,6 +166,6 @@ def test_download_uses_tonic_and_its_failure_names_file_and_folder(
 
     monkeypatch.setattr(getattr(datasets, name), "download", refuse)
     folder = tmp_path / "new"
-    with raises(DataError, name, "https://", "new/"):
+    with raises(DataError, name, "downloaded", "new/"):
         open_dataset(DataConfig(data=kind, root=folder, download=True))
     assert requested == [(str(folder / name), True)]

@@ -22,7 +22,7 @@ from dvspipe.events import digest_events
 from dvspipe.formats import read, write
 from dvspipe.recordings.config import ConvertConfig
 from dvspipe.recordings.conversion import convert_many, plan_conversions
-from dvspipe.recordings.locking import compare_sources, digest_sources, read_settings, verify_folder, write_lock
+from dvspipe.recordings.locking import compare_sources, digest_sources, read_settings, write_lock
 from dvspipe.results import DataLock
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.writing import write_video
@@ -170,7 +170,7 @@ def test_each_source_is_read_once(videos: Path, locked: tuple[Path, DataLock], t
 
 def test_invalid_locks_are_errors(tmp_path: Path) -> None:
     with raises(FileError, "dataset.lock"):
-        verify_folder(tmp_path)
+        DataLock.read(tmp_path / "dataset.lock")
     lock = {"format": "dvspipe-lock-2", "versions": {}, "settings": {}, "files": [{"file": "a.h5"}]}
     for text, fact in (("", "JSON"), ("{}", "versions"), (json.dumps(lock), "files.0.source")):
         (tmp_path / "dataset.lock").write_text(text)

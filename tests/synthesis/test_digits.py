@@ -192,7 +192,7 @@ def test_error_names_a_corrupted_idx_file(tmp_path: Path, content: bytes, messag
             ("29", "30"),
         ),
         ("train-labels-idx1-ubyte", np.full(30, 10, np.uint8), ("row 1", "10", "0", "9")),
-        ("train-images-idx3-ubyte", np.zeros((30, 28, 27), np.uint8), ("30 x 28 x 27", "N x 28 x 28")),
+        ("train-images-idx3-ubyte", np.zeros((30, 28, 27), np.uint8), ("(30, 28, 27)", "N x 28 x 28")),
     ],
 )
 def test_mnist_files_that_do_not_match_are_an_error(

@@ -60,8 +60,8 @@ def test_published_split_divides_a_folder(folder: Path, split: int | None, numbe
 
 
 def test_statistics_show_the_parts_of_the_file(folder: Path) -> None:
-    (line,) = (line for line in dvspipe("data", "stats", folder).stdout.splitlines() if line.startswith("all"))
-    assert line.split()[1:4] == ["6", "0", "4"]
+    lines = [line.split() for line in dvspipe("data", "stats", folder).stdout.splitlines()]
+    assert [line[1:3] for line in lines if line[:1] == ["all"]] == [["train", "6"], ["test", "4"], ["all", "10"]]
 
 
 def test_validation_rows_are_the_validation_part(folder: Path, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_missing_recordings_are_a_problem(tmp_path: Path) -> None:
     for number in range(1, 5):
         write(tmp_path / "a" / f"{number}.h5", random_events(number, 10))
     with raises(DataError, "splits.csv", "2 of 6 recordings", "a/5.h5"):
-        open_dataset(DataConfig(root=tmp_path), with_problems=False)
+        open_dataset(DataConfig(root=tmp_path))
 
 
 def test_choice_keeps_the_published_groups(folder: Path) -> None:
