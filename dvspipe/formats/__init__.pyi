@@ -18,8 +18,6 @@ from .source import Format as Format
 from .source import Source as Source
 from .source import StoredColumns as StoredColumns
 from .source import WriteOptions as WriteOptions
-from .summary import RecordingInfo as RecordingInfo
-from .summary import info as info
 from .text import is_unrelated_text as is_unrelated_text
 from .writers import Writer as Writer
 from .writing import create_writer as create_writer

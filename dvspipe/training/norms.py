@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from norse.torch import SequentialState
 from torch import nn
 
 from ..datasets import SpikeTensors, plain_batches
@@ -83,7 +82,7 @@ def fit_last_layer(network: nn.Sequential, tensors: SpikeTensors, *, batch: int)
 
     # The same network without the last linear layer filters the features.
     without = [nn.Identity() if layer is linear else layer for layer in network.eval()]
-    filtering = SequentialState(*without).eval()
+    filtering = type(network)(*without).eval()
     features = []
     for counts in plain_batches(tensors, batch, chosen):
         spikes = torch.from_numpy(counts).transpose(0, 1).to(linear.weight.device)

@@ -35,7 +35,8 @@ from dvspipe.base.errors import ConfigError, DvspipeError, FileError
 from dvspipe.base.progress import ignore_progress
 from dvspipe.events import Events, SensorSize, merge_streams
 from dvspipe.events.filter_config import FILTERS, FilterConfig
-from dvspipe.formats import Hints, info, open_recording, read, write
+from dvspipe.formats import Hints, open_recording, read, write
+from dvspipe.recordings.info import info
 from dvspipe.report import PreviewMode
 from dvspipe.report.config import EventColours
 from dvspipe.report.style import EVENT_PALETTES

@@ -19,7 +19,8 @@ from conftest import random_events
 
 from dvspipe.base.gestures import GESTURES
 from dvspipe.events import SensorSize
-from dvspipe.formats import info, write
+from dvspipe.formats import write
+from dvspipe.recordings.info import info
 from dvspipe.video.config import VideoSettings
 from dvspipe.video.frames import Frame
 from dvspipe.video.opening import open_video

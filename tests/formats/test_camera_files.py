@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from dvspipe.base.errors import FormatError
 from dvspipe.events import Events, SensorSize
-from dvspipe.formats import Hints, info, read, write
+from dvspipe.formats import Hints, read, write
+from dvspipe.recordings.info import info
 
 SENSOR = SensorSize(width=70, height=50)
 SIDES = "width=70;height=50"
@@ -283,7 +284,7 @@ def test_aedat4_with_a_header_that_is_not_utf8_does_not_end_the_process(tmp_path
     write(tmp_path / "a.aedat4", random_events(0, 20))
     content = (tmp_path / "a.aedat4").read_bytes()
     (tmp_path / "a.aedat4").write_bytes(content.replace(b"sizeX", b"size\xff"))
-    code = "import sys; from dvspipe.formats import info; info(sys.argv[1])"
+    code = "import sys; from dvspipe.recordings.info import info; info(sys.argv[1])"
     command = [sys.executable, "-c", code, str(tmp_path / "a.aedat4")]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, mentions(ended.stderr.splitlines()[-1], "FormatError", "header")) == (1, True)

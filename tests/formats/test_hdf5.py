@@ -208,7 +208,7 @@ def test_sequence_as_an_attribute_is_an_error(tmp_path: Path) -> None:
 
 
 def test_real_file_with_a_flipped_bit_does_not_end_the_process(test_data: Path) -> None:
-    code = "import sys; from dvspipe.formats import info; info(sys.argv[1])"
+    code = "import sys; from dvspipe.recordings.info import info; info(sys.argv[1])"
     command = [sys.executable, "-c", code, str(test_data / "broken" / "attribute.h5")]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 1

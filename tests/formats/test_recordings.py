@@ -11,7 +11,8 @@ from facts import mentions, raises
 
 from dvspipe.base.errors import ConfigError, EventError, FileError, FormatError, PartialError
 from dvspipe.events import Events, SensorSize, concatenate
-from dvspipe.formats import Hints, info, iterate, open_recording, read, write
+from dvspipe.formats import Hints, iterate, open_recording, read, write
+from dvspipe.recordings.info import info
 
 HINTS = Hints(sensor=str(SENSOR))
 

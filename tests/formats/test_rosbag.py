@@ -15,7 +15,8 @@ from facts import raises
 
 from dvspipe.base.errors import DvspipeError, FormatError
 from dvspipe.events import Events, SensorSize
-from dvspipe.formats import Hints, info, is_recording_folder, read
+from dvspipe.formats import Hints, is_recording_folder, read
+from dvspipe.recordings.info import info
 
 pytest.importorskip("rosbags", reason="the extra ros is not installed")
 from rosbags import rosbag1, rosbag2

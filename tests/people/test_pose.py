@@ -366,13 +366,6 @@ def test_video_without_a_person_reports_the_file(tmp_path: Path) -> None:
         track("0", look=FakeNetwork())
 
 
-def test_truncated_video_is_tracked_to_its_end(film: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    content = film.read_bytes()
-    (tmp_path / "part.webm").write_bytes(content[: len(content) * 9 // 10])
-    assert len(track(tmp_path / "part.webm", look=lambda *_: sighting(160, 120, 200)).times_us) > 1
-    assert mentions(caplog.text, "part.webm", "truncated")
-
-
 def test_track_writes_what_it_returns(film: Path, tmp_path: Path) -> None:
     out = tmp_path / "joints.csv"
     tracked = track(film, out, FilmTrackSettings(fps=10, stop_s=0.5), look=lambda *_: sighting(160, 120, 200))

@@ -21,7 +21,7 @@ from dvspipe.base.gestures import GESTURES
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.datasets import open_dataset
 from dvspipe.encoding import BinConfig
-from dvspipe.formats import info
+from dvspipe.recordings.info import info
 from dvspipe.synthesis.demo import (
     CLASSIFIER,
     SHOWN_LABEL,

@@ -18,9 +18,10 @@ from dvspipe.base.errors import ConfigError, FormatError
 from dvspipe.datasets import open_dataset
 from dvspipe.datasets.config import DataConfig
 from dvspipe.events import SensorSize
-from dvspipe.formats import info, read, write
+from dvspipe.formats import read, write
 from dvspipe.hooks import find_function, hookimpl, plugins
 from dvspipe.recordings.conversion import plan_conversions
+from dvspipe.recordings.info import info
 from dvspipe.recordings.sources import find_sources, is_video
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "plug_in"

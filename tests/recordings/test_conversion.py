@@ -22,7 +22,7 @@ from dvspipe.base.errors import (
 )
 from dvspipe.base.pool import Shard
 from dvspipe.events import concatenate
-from dvspipe.formats import Hints, info, open_recording, read, write
+from dvspipe.formats import Hints, open_recording, read, write
 from dvspipe.recordings import conversion, sources
 from dvspipe.recordings.config import ConvertConfig, FilmConfig
 from dvspipe.recordings.conversion import (
@@ -34,6 +34,7 @@ from dvspipe.recordings.conversion import (
     events_from_video,
     plan_conversions,
 )
+from dvspipe.recordings.info import info
 from dvspipe.results import SplitRow, write_splits
 from dvspipe.simulator import SimulatorConfig, simulate
 from dvspipe.video.frames import frames_from_arrays

@@ -20,7 +20,8 @@ from dvspipe.base.gestures import GESTURES
 from dvspipe.base.pool import Shard
 from dvspipe.base.progress import Progress
 from dvspipe.events import GESTURE_SENSOR, Events, SensorSize
-from dvspipe.formats import info, read
+from dvspipe.formats import read
+from dvspipe.recordings.info import info
 from dvspipe.synthesis import (
     ClipSettings,
     GestureClip,
