@@ -25,10 +25,8 @@ def find_sources(
 ) -> Iterator[tuple[Path, Path]]:
     """Yield videos and recordings: their path, and their name or their path relative to the searched folder.
 
-    Text files without events, such as notes.txt, are skipped with a warning.
-
-    Raises:
-        FileError: If a folder contains no videos or recordings.
+    Text files without events, such as notes.txt, are skipped with a warning. A folder without videos or recordings is
+    an error, or yielded itself if it is one of several sources: opening it then raises an error for this source only.
     """
     for source in sources:
         if is_single_source(source):
@@ -38,12 +36,15 @@ def find_sources(
         members = [
             path
             for path in sorted(source.rglob("*"))
-            if not is_internal(path.relative_to(source)) and not is_skipped(path) and _is_convertible(path)
+            if not is_internal(path.relative_to(source)) and (is_skipped(path) or _is_convertible(path))
         ]
-        if not members:
+        if not members and len(sources) == 1:
             raise FileError(f"{source}: contains no videos or recordings")
+        if not members:
+            yield source, Path(source.resolve().name)
         for path in members:
-            yield path, path.relative_to(source)
+            if not is_skipped(path):
+                yield path, path.relative_to(source)
 
 
 def find_recordings(sources: Sequence[Path], *, shard: Shard = ALL) -> list[Path]:

@@ -934,3 +934,17 @@ def test_ctrl_c_keeps_finished_predictions(jobs: int, tmp_path: Path, checkpoint
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
     assert mentions(errors, "already", f"{len(done)} of {count}")
     assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == count + 1
+
+
+def test_empty_folder_does_not_stop_other_recordings(tmp_path: Path, checkpoint: Path) -> None:
+    write(tmp_path / "a.h5", moving_bar(0, 0))
+    (tmp_path / "empty").mkdir()
+    code, output, errors = infer(checkpoint, tmp_path / "a.h5", tmp_path / "empty", "-o", tmp_path / "out")
+    assert code == 1
+    assert "right" in output
+    assert "empty: " in errors
+    assert mentions(errors, "1 of 2 recordings")
+    assert [
+        answer.folder
+        for answer in OutputFolder(tmp_path / "out").find_predictions(InferenceRun.read(tmp_path / "out" / "run.json"))
+    ] == ["a.h5"]

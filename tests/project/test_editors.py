@@ -15,7 +15,7 @@ dvspipe.convert("clip.mp4", "events.h5", ConvertConfig(pos_thres=0.15, upsample=
 dvspipe.infer("gesture", "events.h5", config=InferConfig(roi="auto", pos_thres=0.3, sensor="346x260"))
 dvspipe.train("recordings", TrainConfig(network="mlp", channels=(64,), rule="eprop", epochs=5))
 dvspipe.convert("clip.mp4", "events.h5", ConvertConfig(pos_thress=0.15))  # wrong
-dvspipe.filter("events.h5", config=FilterConfig(refractory_us="500 us"))  # wrong
+dvspipe.filter("events.h5", "clean.h5", FilterConfig(refractory_us="500 us"))  # wrong
 dvspipe.evaluate("runs/mine", TrainConfig(optimiser="adam"))  # wrong
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dvspipe.encoding import CODES, BinConfig
+from dvspipe.encoding import CODES, FrameConfig
 from dvspipe.events.filter_config import FilterConfig
 from dvspipe.formats import written_suffixes
 from dvspipe.report import PLOTS
@@ -27,7 +27,7 @@ def shown(section: str) -> set[str]:
 def test_gallery_shows_each_code_form_filter_preset_and_format() -> None:
     assert shown("1_encoders") == set(CODES)
     assert shown("2_filters") == set(FilterConfig.model_fields)
-    assert shown("3_representations") == {*BinConfig.model_fields["form"].annotation.__args__, *PLOTS}
+    assert shown("3_representations") == {*FrameConfig.model_fields["form"].annotation.__args__, "binary", *PLOTS}
     assert shown("4_presets") == set(list_presets())
     assert shown("5_formats") == set(written_suffixes()) - {".hdf5", ".bs2"}  # other names of .h5 and .bin
 

@@ -19,6 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dvspipe
+from dvspipe.events.filters import count_pixels, filter_stream, find_hot_pixels
 from dvspipe.synthesis import GestureClip, record_gesture
 
 filters = {
@@ -39,7 +40,8 @@ figure, panels = plt.subplots(len(filters), 2, figsize=(7, 10.8), layout="constr
 for row, (name, (noise, config)) in zip(panels, filters.items(), strict=True):
     sensor = dvspipe.SimulatorConfig(**noise)
     events = record_gesture(GestureClip(7, person=3, clip=0, seed=0, duration_us=300_000), sensor=sensor)
-    kept = dvspipe.filter(events, config=config).read()
+    hot = find_hot_pixels(count_pixels(events, events.sensor)) if config.hot_pixels else None
+    kept = dvspipe.concatenate(filter_stream(events, config, hot=hot))
     for axes, shown, when in zip(row, (events, kept), ("before", "after"), strict=True):
         axes.imshow(picture(shown), cmap="RdBu_r", vmin=-3, vmax=3)
         axes.set(title=f"{when}: {len(shown):,} events", xticks=[], yticks=[])
