@@ -743,7 +743,7 @@ def test_killed_worker_is_one_line_and_finished_files_remain(what: str, clip: Pa
 
 
 def finished_files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*.h5") if path.parent.suffix != ".part"]
+    return [path for path in folder.rglob("*.h5") if not path.name.startswith(".")]
 
 
 def workers_of(parent: int) -> list[int]:
