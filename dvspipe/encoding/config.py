@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ..base.errors import ConfigError, EventError
+from ..base.errors import ConfigError
 from ..base.settings import Settings
-from ..events import Events, SensorSize
+from ..events import SensorSize
 
 MAX_COUNT = 255
 MAX_STEPS = 10_000
@@ -62,24 +62,6 @@ class BinConfig(Settings):
         """Return C, H and W of the spike tensor for a sensor."""
         grid = self.grid(sensor)
         return self.input_channels, grid.height, grid.width
-
-    def for_complete(self, events: Events) -> BinConfig:
-        """Return a copy with as many steps as a complete recording needs, the number that `encode_stream` yields.
-
-        Args:
-            events: Recording with at least one event.
-
-        Raises:
-            EventError: If the recording needs more than 10,000 steps.
-        """
-        if self.by == "recording":
-            return self
-
-        steps = events.duration_us // self.step_us + 1
-        if steps > MAX_STEPS:
-            raise EventError(f"lasts too long for one spike tensor (found {steps} steps, expected at most {MAX_STEPS})")
-
-        return self.model_copy(update={"steps": steps})
 
 
 class FrameConfig(Settings):

@@ -172,7 +172,6 @@ def test_first_loss_of_many_events_is_reported(caplog: pytest.LogCaptureFixture)
     for _ in range(2):
         encode(events, config)
     encode(events, config, start_us=0)
-    encode(events, config.for_complete(events))
     counts: list[BinCounts] = []
     encode(events, config.model_copy(update={"steps": 4}), callback=counts.append)
     assert counts[0].outside > 0.5

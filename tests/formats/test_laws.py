@@ -19,17 +19,8 @@ from hypothesis import strategies as st
 
 from dvspipe.base.errors import DvspipeError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
-from dvspipe.formats import (
-    FORMATS,
-    Hints,
-    WriteOptions,
-    create_writer,
-    info,
-    open_recording,
-    read,
-    write,
-    written_suffixes,
-)
+from dvspipe.formats import FORMATS, Hints, WriteOptions, create_writer, open_recording, read, write, written_suffixes
+from dvspipe.recordings.info import info
 
 ROOT = Path(__file__).parents[2]
 SUFFIXES = written_suffixes()
