@@ -65,7 +65,7 @@ class Survey(Record):
     def describe(self) -> list[str | TextTable]:
         """Return a row for each class and part, and the problems."""
         headings = ("class", "part", "recordings", "groups", "s", "events", "events/s", "ON")
-        table = TextTable(*headings, right=headings[2:], optional=("ON", "s", "groups"))
+        table = TextTable(*headings, right=headings[2:], optional=("ON", "s", "groups", "events/s"))
         for row in self.rows:
             rate = "–" if row.rate_hz is None else f"{row.rate_hz:,.0f}"
             share = "–" if row.on_fraction is None else f"{row.on_fraction:.1%}"

@@ -101,7 +101,7 @@ class EventSimulator:
                 f"upsample: wrong number of steps (found {upsample}, expected off, auto or 1 to {MAX_UPSAMPLING})"
             )
 
-        self.config = config
+        self.config = config.part(SimulatorConfig)
         self._factor: Factor = "off" if upsample == 1 else upsample  # a single step is a straight line
 
     def step(self, frame: Frame, state: SimulatorState | None) -> tuple[Events, SimulatorState]:

@@ -568,7 +568,7 @@ def test_tables_of_statistics_never_wrap_names(tmp_path: Path) -> None:
     for columns in (None, 80):
         shown = dvspipe("data", "stats", "mine.yaml", "root=data", cwd=tmp_path, columns=columns).stdout
         row = next(line for line in shown.splitlines() if line.startswith(name))
-        assert "2,000" in row
+        assert "4,000" in row
         assert "…" not in shown
 
 
