@@ -56,7 +56,7 @@ def write_nir(
 
 def _build_graph(nir: Any, network: nn.Module, shape: tuple[int, ...], dt: float) -> Any:
     graph = _Graph(nir, shape, dt)
-    share = 1.0  # of a pooled sum: its weight in the mean
+    share = 1.0  # weight of a pooled sum in the mean
 
     for layer in list_layers(network):
         weight, bias = (parameter.detach().numpy() for parameter in layer.folded())

@@ -193,7 +193,10 @@ class Events:
         """
         selection: Any = index  # numpy checks it
         try:
-            t, x, y, p = self.t[selection], self.x[selection], self.y[selection], self.p[selection]
+            t = self.t[selection]
+            x = self.x[selection]
+            y = self.y[selection]
+            p = self.p[selection]
         except (IndexError, TypeError, ValueError, RuntimeError) as error:
             reason = str(error).replace("axis 0 with size", "the number of events")
             raise EventError(f"events[{brief(index)}]: wrong index ({reason})") from error

@@ -63,7 +63,7 @@ TYPE_BITS = 12  # bits below the type
 EVT2_LOW_BITS = 6
 EVT2_HIGH_BITS = 28
 EVT2_END_US = 1 << EVT2_LOW_BITS + EVT2_HIGH_BITS
-EVT3_BITS = 12  # of TIME_LOW and TIME_HIGH
+EVT3_BITS = 12  # bits of TIME_LOW, and of TIME_HIGH
 EVT2_HEADER = """\
 % evt 2.0
 % format EVT2;height={height};width={width}

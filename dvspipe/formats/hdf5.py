@@ -35,8 +35,8 @@ CACHE_BYTES = 32 << 20  # per dataset: a chunk is decompressed once, although pa
 ATTRIBUTES = (
     "width",
     "height",
-    "geometry",  # of the Metavision SDK
-    "timestamp_scale_ms",  # of EventCV
+    "geometry",  # from the Metavision SDK
+    "timestamp_scale_ms",  # from EventCV
     "format",
     "version",
     "t_unit",

@@ -322,6 +322,11 @@ class EventTotals(NamedTuple):
     first_us: int | None
     last_us: int | None
 
+    @property
+    def duration_us(self) -> int:
+        """Time from the first to the last event; 0 without events."""
+        return (self.last_us or 0) - (self.first_us or 0)
+
 
 def count_events(chunks: Iterable[Events]) -> EventTotals:
     """Count the events of a recording."""

@@ -2,5 +2,4 @@ from .config import FramingConfig as FramingConfig
 from .fitting import scaled_size as scaled_size
 from .opening import EventParts as EventParts
 from .opening import EventSource as EventSource
-from .opening import find_guess as find_guess
 from .opening import open_source as open_source

@@ -165,12 +165,6 @@ def open_source(
     return replace(source, warnings=(warning, *source.warnings))
 
 
-def find_guess(path: Path, target: SensorSize, config: FramingConfig) -> tuple[SensorSize, SensorSize] | None:
-    """Return the guessed sensor of a recording and the sensor to use; None if the recording stores its sensor."""
-    recording, guess = _open_recording(path, target, config)
-    return None if guess is None else (guess, recording.sensor)
-
-
 def _open_recording(path: Path, target: SensorSize, config: FramingConfig) -> tuple[Recording, SensorSize | None]:
     """Open a recording; if its sensor is unknown, use the network's sensor, provided that all events are inside it.
 

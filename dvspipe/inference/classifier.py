@@ -86,7 +86,7 @@ class Classifier:
         channels = config.network.channels[0]
         image_bytes = 4 * grid.width * grid.height * max(config.bins.input_channels, channels)
         self.max_images = max(1, MAX_OUTPUT_BYTES // image_bytes)  # time steps of all windows per forward pass
-        self.runner = TorchRunner(network.eval(), max_images=self.max_images, counted=True)
+        self.runner = TorchRunner(network.eval(), max_images=self.max_images)
 
     @property
     def network(self) -> Module:

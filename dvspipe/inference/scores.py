@@ -10,6 +10,7 @@ import numpy as np
 from ..base.errors import DataError
 from ..results import LabelRow, SegmentRow, Timeline, TimeScores
 from ..results.labels import SUFFIX
+from ..results.scores import count_confusion
 from .segments import SegmentConfig, is_certain
 
 MIN_OVERLAP = 0.5  # minimum intersection over union of a segment and the label that it matches
@@ -68,12 +69,9 @@ def score(
         delays_us.append(int(correct_us[0]) - label.t_start_us if len(correct_us) else None)
 
     labelled = truth >= 0
-    confusion = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(confusion, (truth[labelled], timeline.labels[labelled]), 1)
-
     certain_segments = [segment for segment in segments if segment.label is not None]
     return TimeScores(
-        confusion=tuple(map(tuple, confusion.tolist())),
+        confusion=count_confusion(truth[labelled], timeline.labels[labelled], len(classes)),
         segments_found=_count_matched(certain_segments, labels),
         segments=len(certain_segments),
         labels=len(labels),

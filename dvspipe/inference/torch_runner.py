@@ -19,15 +19,11 @@ ActivitySummary = Callable[[], tuple[LayerActivity, ...]]
 
 
 class TorchRunner:
-    """Runner of a network in evaluation mode; `max_images` time steps of all windows per forward pass.
+    """Runner of a network in evaluation mode; `max_images` time steps of all windows per forward pass."""
 
-    `counted` says that the network's inputs are event counts.
-    """
-
-    def __init__(self, network: nn.Module, *, max_images: int, counted: bool) -> None:
+    def __init__(self, network: nn.Module, *, max_images: int) -> None:
         self.network = network
         self._max_images = max_images
-        self._counted = counted
 
     def classify(self, spikes: WindowSpikes) -> NDArray[np.float32]:
         """Return the logits [B, K] of windows [T, B, C, H, W], computed in chunks of `max_images`."""
@@ -64,5 +60,5 @@ class TorchRunner:
     @contextmanager
     def count_activity(self) -> Iterator[ActivitySummary]:
         """Count the activity of all forward passes inside the block."""
-        with count_activity(self.network, counted=self._counted) as activity:
+        with count_activity(self.network, counted=True) as activity:
             yield activity

@@ -21,7 +21,7 @@ from .layers import Fold, Pooled, SharedDropout
 from .neurons import LIF, RESETS, LIBox, LIFBox
 
 POOL = 2  # side of the squares that are averaged at the end of a block
-LAST_POOL = 4  # of stdp: of the potentials of the last block
+LAST_POOL = 4  # for `stdp`: side of the squares whose largest potential counts, in the last block
 EPS = 1e-8
 
 State = Sequence[object]

@@ -269,8 +269,8 @@ class _ConversionWorker:
         # replaces the file by an equal one.
         if Path(task.target).exists() and not self.overwrite:
             stored = open_recording(task.target)
-            count, _, first_us, last_us = count_events(stored.chunks())
-            return Conversion(task.target, stored.sensor, 0, count, (last_us or 0) - (first_us or 0))
+            totals = count_events(stored.chunks())
+            return Conversion(task.target, stored.sensor, 0, totals.events, totals.duration_us)
 
         return convert_task(task, progress, config=self.config, overwrite=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from ..base.errors import count_noun
 from ..base.texts import show_name
 from ..events import Events, SensorSize
 from ..formats import Recording, WriteOptions, create_writer
+from ..formats.recordings import count_events
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,12 @@ def write_stream(
     source = ", ".join(recording.path.name for recording in recordings)
     options = WriteOptions(source=source, settings={**common, **settings}, overwrite=overwrite)
 
-    first_us: int | None = None
-    last_us = 0
     with create_writer(path, sensor, options) as writer:
-        for events in chunks:
-            if len(events):
-                first_us = int(events.t[0]) if first_us is None else first_us
-                last_us = int(events.t[-1])
-            writer.append(events)
 
-    duration_us = 0 if first_us is None else last_us - first_us
-    return Conversion(path, sensor, 0, writer.count, duration_us)
+        def write() -> Iterator[Events]:
+            for events in chunks:
+                writer.append(events)
+                yield events
+
+        written = count_events(write())
+    return Conversion(path, sensor, 0, written.events, written.duration_us)

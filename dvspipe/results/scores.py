@@ -12,6 +12,7 @@ from operator import add
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import computed_field, model_validator
 
 from ..base.errors import ConfigError, count_noun
@@ -21,6 +22,23 @@ Z_95 = 1.959963984540054  # 97.5 % quantile of the normal distribution; importin
 COUNTED = ("confusion", "segments_found", "segments", "labels")
 """Fields of `TimeScores` that are added."""
 Counts = tuple[tuple[int, ...], ...]
+
+
+def count_confusion(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> Counts:
+    """Count the samples of each true class (row) by their predicted class (column).
+
+    Args:
+        labels: True classes, int64 [N].
+        predicted: Predicted classes, int64 [N].
+        classes: Number of classes K.
+
+    Example:
+        >>> count_confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
+        ((1, 1), (0, 1))
+    """
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (labels, predicted), 1)
+    return tuple(map(tuple, counts.tolist()))
 
 
 def wilson_interval(correct: int, samples: int) -> tuple[float, float]:

@@ -38,7 +38,7 @@ from torch import Tensor, nn
 from ..base.kernels import njit
 from ..networks.inputs import check_positive, check_tensor
 
-BISECTIONS = 64  # of a bracket of spike times; more change nothing in float64
+BISECTIONS = 64  # halvings of an interval that contains a spike; more change nothing in float64
 MIN_CLIMB = 1e-9  # least I - threshold at a spike, in thresholds; rounding could make it 0
 WEIGHT_SUM_MEAN = 2.0  # initial weights times N, in units of the sum that reaches the threshold
 WEIGHT_SUM_DEVIATION = 1.0  # initial weights times sqrt(N), in the same units

@@ -249,8 +249,11 @@ def _fire(
     for number in active:
         k = np.uintp(number)
         pixel = base + k
-        ref0, pos, neg = references[pixel, REF0], references[pixel, POS], references[pixel, NEG]
-        net, off = references[pixel, NET_COUNT], references[pixel, OFF_COUNT]
+        ref0 = references[pixel, REF0]
+        pos = references[pixel, POS]
+        neg = references[pixel, NEG]
+        net = references[pixel, NET_COUNT]
+        off = references[pixel, OFF_COUNT]
 
         last = block.last[k]
         left = 0.0

@@ -52,6 +52,7 @@ from ..results import (
     Scores,
     WrongPrediction,
 )
+from ..results.scores import count_confusion
 from .config import TrainConfig, read_experiment
 from .framing import adopt_framing
 
@@ -104,20 +105,17 @@ def evaluate_network(
     return Evaluation(loss, tensors.labels, joined.argmax(1).numpy(), joined.numpy())
 
 
-def score(
-    evaluation: Evaluation, samples: Sequence[Sample], classes: Sequence[str], classifier: ClassifierConfig
-) -> Scores:
+def score(evaluation: Evaluation, samples: Sequence[Sample], classifier: ClassifierConfig) -> Scores:
     """Return the confusion, calibration and wrong predictions, with the calibrated probabilities of a classifier."""
+    classes = classifier.classes
     probabilities = classifier.probabilities(evaluation.logits)
-    confusion = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(confusion, (evaluation.labels, evaluation.predicted), 1)
     certainty = probabilities.max(axis=1)
     wrong = np.flatnonzero(evaluation.labels != evaluation.predicted)
     most_certain_first = wrong[np.argsort(-certainty[wrong], kind="stable")]
 
     return Scores(
-        classes=tuple(classes),
-        confusion=tuple(map(tuple, confusion.tolist())),
+        classes=classes,
+        confusion=count_confusion(evaluation.labels, evaluation.predicted, len(classes)),
         calibration_error=expected_calibration_error(probabilities, evaluation.labels),
         temperature=classifier.temperature,
         wrong=tuple(
@@ -169,7 +167,7 @@ class OpenedEvaluation:
         rows = zip(self.samples, evaluation.predicted.tolist(), probabilities.tolist(), strict=True)
 
         return EvaluationResult(
-            **dict(score(evaluation, self.samples, data.classes, self.classifier)),
+            **dict(score(evaluation, self.samples, self.classifier)),
             data=f"{count} ({self.part}) of {data.title}{' (synthetic)' if synthetic else ''}",
             synthetic=synthetic,
             trained_on=self.classifier.trained_on,

@@ -26,9 +26,9 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def has_several_processes() -> bool:
-    """Return whether torchrun started several processes."""
-    return os.environ.get("WORLD_SIZE", "1") != "1"
+def count_processes() -> int:
+    """Return the number of processes that torchrun started; 1 without torchrun."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class TrainingProcesses:
 @contextmanager
 def join_processes(device: torch.device) -> Iterator[TrainingProcesses]:
     """Yield this process among the processes of torchrun, or alone without torchrun."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    count = count_processes()
     if count > 1 and not dist.is_available():
         raise ConfigError(f"torchrun: torch has no distributed package here (found {count} processes, expected one)")
     if count == 1:

@@ -16,7 +16,6 @@ import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -35,7 +34,7 @@ from ..datasets import (
     VaryConfig,
     check_split,
     count_recordings,
-    divide,
+    draw_missing,
     find_folder,
     leave_out_copies,
     open_cache,
@@ -54,7 +53,7 @@ from .diagnosis import diagnose, find_data_problems, find_outside
 from .evaluation import evaluate_network, score
 from .features import FeatureTrainer
 from .framing import adopt_framing
-from .processes import has_several_processes, is_first_process, join_processes
+from .processes import count_processes, is_first_process, join_processes
 from .resuming import TrainingState, find_state, load_initial_weights, read_run
 from .trainer import DataParts, Experiment, OnEpoch, RunSetup, Trainer
 
@@ -114,7 +113,7 @@ def train(
     log.disabled = not is_first_process()
     progress = progress if is_first_process() else ignore_progress
 
-    if out is None and (resume or has_several_processes()):
+    if out is None and (resume or count_processes() > 1):
         needs = "resume" if resume else "several training processes"
         raise ConfigError(f"out: missing ({needs}: expected the run folder); use out=FOLDER")
     if out is not None and not resume and is_first_process():
@@ -136,7 +135,7 @@ def train(
     if init is not None:
         complete = adopt_framing(complete, init.config)
 
-    if complete.network == "stdp" and has_several_processes():
+    if complete.network == "stdp" and count_processes() > 1:
         raise ConfigError("network = stdp: cannot train in several processes; start it without torchrun")
 
     with join_processes(choose_device("cpu" if complete.network == "stdp" else complete.device)) as processes:
@@ -250,13 +249,8 @@ def _prepare_data(setup: RunSetup, data: DataSet) -> DataSet:
     if init is not None and set(data.classes) == set(init.config.classes):
         data = data.with_classes(init.config.classes)  # the last layer has the order of the checkpoint
 
-    if not data.test:
-        train, test = divide(data.train, config.test, config.seed + 1)
-        data = replace(data, train=tuple(train), test=tuple(test))
-    if not data.validation and config.validation:
-        train, validation = divide(data.train, config.validation, config.seed)
-        data = replace(data, train=tuple(train), validation=tuple(validation))
-    data = leave_out_copies(data, setup.stage("comparing recordings"))
+    drawn = data.with_parts(draw_missing(data.parts, config))
+    data = leave_out_copies(drawn, setup.stage("comparing recordings"))
 
     trained = {sample.label for sample in data.train}
     untrained = sorted({sample.label for sample in (*data.validation, *data.test)} - trained)
@@ -364,7 +358,7 @@ def _test(experiment: Experiment, best: EpochRow) -> tuple[TestResult, ActivityR
 
     # What the network did on the test recordings, for the page of the run.
     layers = activity_of()
-    scores = score(tested, data.test, data.classes, classifier)
+    scores = score(tested, data.test, classifier)
     activity = record_activity(layers, network, parts.test, data, config, scores.wrong)
 
     origin = ", trained on synthetic data" if data.synthetic else ""
