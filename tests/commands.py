@@ -51,7 +51,8 @@ def dvspipe(*arguments: object, cwd: Path = Path(), code: int | None = 0, column
     """Run a command in this process, from argv to the exit code; with `columns`, its results go to a terminal."""
     results = open_terminal(columns) if columns else contextlib.redirect_stdout(io.StringIO())
     err = io.StringIO()
-    argv, folder, on_end = sys.argv, Path.cwd(), signal.getsignal(signal.SIGTERM)
+    argv, folder = sys.argv, Path.cwd()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     sys.argv = ["dvspipe", *map(str, arguments)]
     os.chdir(cwd)
     try:
@@ -65,7 +66,8 @@ def dvspipe(*arguments: object, cwd: Path = Path(), code: int | None = 0, column
     finally:
         os.chdir(folder)
         sys.argv = argv
-        signal.signal(signal.SIGTERM, on_end)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         screen.as_json = False
         logging.getLogger("dvspipe").propagate = True  # as before the command, for other tests
     done = Done(found, out.getvalue(), err.getvalue())

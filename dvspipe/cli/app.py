@@ -139,6 +139,10 @@ def run(arguments: Sequence[str]) -> None:
     """Run one command, and print its result."""
     names = [word for word in arguments if not word.startswith("-")][:2]
     display = Display(" ".join(names[:1]))
+    signal.signal(signal.SIGTERM, display.stop)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # it is ignored after nohup, for example
+        signal.signal(signal.SIGINT, display.stop)
+
     app = create_app(names, progress=display)
 
     @app.meta.default
@@ -178,7 +182,6 @@ def run(arguments: Sequence[str]) -> None:
 
 def main() -> None:
     """Run the command line. Errors that users can fix are printed in one line, with exit code 2."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     accept_all_texts()
     try:
         run(sys.argv[1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import os
 import sys
 import time
@@ -26,6 +27,7 @@ from ..base.texts import COLUMN_GAP, TextTable
 
 MAX_COLUMNS = 10_000  # width of lines in files and pipes
 LINE_EVERY_S = 7.0  # interval of progress lines in a file or pipe
+REPORT_EVERY_S = 1.0  # work with reports at shorter intervals is stopped by the next one
 MAX_COUNT = 1e6  # larger amounts, such as microseconds, are shown in percent
 BAR_COLUMNS = 20
 EXIT_SOME_FAILED = 1
@@ -150,6 +152,8 @@ class Display:
 
     def __init__(self, stage: str) -> None:
         self.quiet = False
+        self._is_stopped = False
+        self._reported_s = -math.inf
         self._stage = stage
         self._start_s = self._printed_s = time.monotonic()
         self._bar = Bar(
@@ -167,8 +171,25 @@ class Display:
         """Show the amount done."""
         self.show_step(done, total, CurrentStep((), done, total))
 
+    def stop(self, *_: object) -> None:
+        """Stop the work; a handler of signals.
+
+        Work that reports its amount often is stopped by its next report. An exception here would often be lost: a
+        signal arrives where a compiled loop ends and Python releases objects, and there it ignores exceptions.
+
+        Raises:
+            KeyboardInterrupt: If there was no report for a second, or at the second signal.
+        """
+        waits = not self._is_stopped and time.monotonic() - self._reported_s < REPORT_EVERY_S
+        self._is_stopped = True
+        if not waits:
+            raise KeyboardInterrupt
+
     def show_step(self, done: float, total: float, step: CurrentStep) -> None:
         """Show the amount done, and the step that is being done."""
+        self._reported_s = time.monotonic()
+        if self._is_stopped:
+            raise KeyboardInterrupt
         if self.quiet:
             return
 
@@ -194,9 +215,15 @@ class Display:
         messages.print(f"{work}: {amount}, {timedelta(seconds=int(spent_s))}{left}")
 
     def close(self) -> None:
-        """Clear the bar."""
+        """Clear the bar.
+
+        Raises:
+            KeyboardInterrupt: If the work was stopped, however it ended.
+        """
         if self._bar.live.is_started:  # stopping prints an empty line if there was no bar
             self._bar.stop()
+        if self._is_stopped:
+            raise KeyboardInterrupt
 
 
 def _describe_amount(done: float, total: float) -> str:

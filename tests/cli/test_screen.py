@@ -120,6 +120,27 @@ def test_quiet_progress_shows_nothing(capsys: pytest.CaptureFixture[str], monkey
     assert capsys.readouterr().err == ""
 
 
+def test_signal_stops_work_at_its_next_report_or_end_even_if_python_ignores_its_exception() -> None:
+    stopped = Display("convert")
+    with pytest.raises(KeyboardInterrupt):
+        stopped.stop()  # no report so far
+    with pytest.raises(KeyboardInterrupt):
+        stopped(1, 2)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.close()
+
+
+def test_work_with_reports_is_stopped_by_the_next_one_or_a_second_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    display = Display("convert")
+    display(1, 2)
+    display.stop()
+    with pytest.raises(KeyboardInterrupt):
+        display(2, 2)
+    with pytest.raises(KeyboardInterrupt):
+        display.stop()
+
+
 def read_terminal(*words: object, cwd: Path, columns: int = 80) -> str:
     """Return what a command prints in a terminal."""
     leader, follower = pty.openpty()
