@@ -11,7 +11,7 @@
     ├── WorkerError              a worker process crashed, was killed, or could not start
     └── PartialError               some of several inputs failed; it has the results of the others
 
-A message names a parameter as Python and the command line do: `overwrite`, `fit=scale`.
+A message names a parameter as Python does, `overwrite`, `fit=scale`; the command line shows it as an option.
 """
 
 from __future__ import annotations

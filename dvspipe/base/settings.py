@@ -5,6 +5,7 @@ Each model is defined next to the code that reads it, and is the only place of i
 
 from __future__ import annotations
 
+import difflib
 import json
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -47,7 +48,7 @@ class Settings(BaseModel):
         (Example(), Example(steps=20))
         >>> Example(step=20)
         Traceback (most recent call last):
-        dvspipe.base.errors.ConfigError: Example: step = 20: Extra inputs are not permitted
+        dvspipe.base.errors.ConfigError: Example: step = 20: unknown setting; did you mean steps?
     """
 
     model_config = ConfigDict(
@@ -72,7 +73,11 @@ class Settings(BaseModel):
         except ValidationError as error:
             for mistake in error.errors(include_url=False):
                 subject = f"{mistake['loc'][0]} = {brief(mistake['input'])}: " if mistake["loc"] else ""
-                mistakes.append(subject + mistake["msg"].removeprefix("Value error, "))
+                text = mistake["msg"].removeprefix("Value error, ")
+                if mistake["type"] == "extra_forbidden":
+                    similar = difflib.get_close_matches(str(mistake["loc"][0]), cls.model_fields, 1)
+                    text = f"unknown setting{''.join(f'; did you mean {name}?' for name in similar)}"
+                mistakes.append(subject + text)
 
         if mistakes:
             raise ConfigError(f"{cls.__name__}: {'; '.join(mistakes[:MAX_MISTAKES])}")
