@@ -19,7 +19,7 @@ from ..encoding import CODES, BinConfig, Contrast, SpikeCode
 from ..events import SensorSize
 from ..results.splits import Part
 from .config import DataConfig
-from .samples import DataSet, Image, Sample, draw_missing
+from .samples import DataSet, Image, Sample
 from .source import DataSource
 
 DIGIT_PX = 28
@@ -147,8 +147,7 @@ def open_mnist(source: DataSource) -> DataSet:
         ]
 
     sensor = SensorSize(width=DIGIT_PX, height=DIGIT_PX)
-    data = DataSet("MNIST", DIGIT_CLASSES, sensor, fixed_test=True)
-    return data.with_parts(draw_missing(parts, source.config))
+    return DataSet("MNIST", DIGIT_CLASSES, sensor).with_parts(parts)
 
 
 def _take_row(images: Image, row: int) -> Image:

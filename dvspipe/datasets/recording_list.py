@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from ..base.errors import DataError, brief
-from ..encoding import BinConfig
 from ..events import Events, SensorSize, SensorSizeLike
 from ..framing import FramingConfig
 from .cache import Cache, default_cache
@@ -16,7 +15,6 @@ from .config import DataConfig
 from .folders import find_sensor
 from .recording_file import RecordingFile
 from .samples import DataSet, Sample, find_label, name_classes, version_of_events
-from .source import DataSource
 
 
 def from_recordings(
@@ -45,47 +43,36 @@ def from_recordings(
         >>> from_recordings([(events, "wave"), (events, "clap")]).classes
         ('clap', 'wave')
     """
-    pairs = [_check_pair(number, pair) for number, pair in enumerate(recordings)]
-    if not pairs:
-        raise DataError("no recordings")
+    pairs = list(recordings)
+    wrong = [pair for pair in pairs if not isinstance(pair, tuple | list) or len(pair) != 2]
+    if wrong or not pairs:
+        raise DataError(f"recordings: found {brief(wrong[0]) if wrong else 'none'}, expected (recording, label)")
 
     known = None if sensor is None else SensorSize.of(sensor)
-    names = name_classes([label for _, label in pairs]) if classes is None else tuple(classes)
-    samples = []
-    for number, (recording, label) in enumerate(pairs):
-        samples.append(_sample_of(number, recording, find_label(f"recording {number}", label, names), known))
+    labels = [label if isinstance(label, str) else operator.index(label) for _, label in pairs]  # also NumPy's
+    names = name_classes(labels) if classes is None else tuple(classes)
+    samples = tuple(
+        _sample_of(number, recording, find_label(f"recording {number}", label, names), known)
+        for number, ((recording, _), label) in enumerate(zip(pairs, labels, strict=True))
+    )
 
     # Events in memory have a sensor; of files, the first readable one is asked.
     first, _ = pairs[0]
-    if known is None:
-        if isinstance(first, Events):
-            known = first.sensor
-        else:
-            known = find_sensor(DataSource(DataConfig(), BinConfig(), None), samples)
-
-    return DataSet(f"{len(samples)} recordings", names, known, train=tuple(samples))
+    if known is None and isinstance(first, Events):
+        known = first.sensor
+    known = known or find_sensor((sample.file for sample in samples), DataConfig())
+    return DataSet(f"{len(samples)} recordings", names, known, train=samples)
 
 
-def _check_pair(number: int, pair: tuple[Events | str | Path, int | str]) -> tuple[Events | Path, int | str]:
-    """Return a recording and its label, an integer or the name of a class."""
-    if not isinstance(pair, tuple | list) or len(pair) != 2:
-        raise DataError(f"recording {number}: found {brief(pair)}, expected a pair of a recording and its label")
-
-    recording, label = pair
-    return (
-        recording if isinstance(recording, Events) else Path(recording),
-        label if isinstance(label, str) else operator.index(label),
-    )
-
-
-def _sample_of(number: int, recording: Events | Path, label: int, sensor: SensorSize | None) -> Sample:
+def _sample_of(number: int, recording: Events | str | Path, label: int, sensor: SensorSize | None) -> Sample:
     if isinstance(recording, Events):
         name = f"recording {number}"
-        return Sample(name, label, name, partial(_identity, recording), partial(version_of_events, recording))
+        load = partial(_identity, recording)
+        return Sample(name, label, name, load, partial(version_of_events, load))
 
     framing = FramingConfig() if sensor is None else FramingConfig(sensor=str(sensor))
-    file = RecordingFile(recording, framing, None, Cache(default_cache()))
-    return Sample(str(recording), label, str(recording), file.load, file.version, file=recording)
+    file = RecordingFile(Path(recording), framing, None, Cache(default_cache()))
+    return Sample(str(recording), label, str(recording), file.load, file.version, file=file.path)
 
 
 def _identity(events: Events) -> Events:

@@ -82,7 +82,7 @@ class DataSource:
             is_drawn = self.config.data in OWN_KINDS and not isinstance(self.config.split, Path)
             return str(file.with_name(numbered[1]) if numbered and is_drawn else file)
 
-        match = re.search(self.config.group, file.name if name is None else name)
+        match = re.search(self.config.group, name or file.name)
         if not match:
             raise DataError(
                 f"{file}: the name does not match the regular expression group = {self.config.group!r} "

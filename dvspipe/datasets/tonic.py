@@ -23,7 +23,6 @@ from ..base.gestures import GESTURES
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import read
 from ..results.splits import PARTS, Part
-from .folders import divide_parts
 from .mnist import DIGIT_CLASSES
 from .samples import DataSet, Sample, find_label, name_classes, version_of_events, version_of_file
 from .source import DataSource
@@ -86,10 +85,10 @@ class TonicRecipe:
         return load_recording(self.make(), sensor, index)
 
     def version(self, sensor: SensorSize, index: int) -> str:
-        """Return a digest of a recording's file; without a file, load the events and return their digest."""
+        """Return a digest of a recording's file; without a file, of its events."""
         path = self.path(index)
         if path is None:
-            return version_of_events(self.load(sensor, index))
+            return version_of_events(partial(self.load, sensor, index))
         return version_of_file(path, self.name, self.arguments, sensor, version("tonic"))
 
 
@@ -114,10 +113,10 @@ def _make(recipe: TonicRecipe) -> Any:
             raise
         verb = "downloaded" if recipe.download else "opened"
         expected = f"expected files such as {recipe.folder.parent / TONIC_LAYOUTS[recipe.name]}"
-        raise DataError(f"{recipe.folder}: {recipe.name} cannot be {verb} ({explain(error)}; {expected})") from error
+        raise DataError(f"{recipe.folder}: {recipe.name} cannot be {verb} ({_explain(error)}; {expected})") from error
 
 
-def explain(error: BaseException) -> str:
+def _explain(error: BaseException) -> str:
     """Format an error of another library in one line: type and message."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
 
@@ -131,11 +130,7 @@ def _item(dataset: Any, index: int) -> Any:
     try:
         return dataset[index]
     except Exception as error:  # Tonic and its libraries raise anything
-        raise DataError(f"Tonic cannot read it ({explain(error)})") from error
-
-
-def _digest_recording(dataset: Any, sensor: SensorSize, index: int) -> str:
-    return version_of_events(load_recording(dataset, sensor, index))
+        raise DataError(f"Tonic cannot read it ({_explain(error)})") from error
 
 
 def from_tonic(dataset: Any, sensor: SensorSizeLike | None = None) -> DataSet:
@@ -174,8 +169,7 @@ def from_tonic(dataset: Any, sensor: SensorSizeLike | None = None) -> DataSet:
     for index, label in enumerate(labels):
         name = f"{title} {index + 1}"
         load = partial(load_recording, dataset, known, index)
-        version_of = partial(_digest_recording, dataset, known, index)
-        samples.append(Sample(name, find_label(name, label, classes), name, load, version_of))
+        samples.append(Sample(name, find_label(name, label, classes), name, load, partial(version_of_events, load)))
     return DataSet(title, classes, known, train=tuple(samples))
 
 
@@ -211,11 +205,8 @@ def open_tonic(source: DataSource) -> DataSet:
     if name not in TONIC_LAYOUTS:
         usable = ", ".join(TONIC_LAYOUTS)
         raise ConfigError(f"tonic_name = {name}: not a data set of Tonic with classes (expected one of {usable})")
-    return open_tonic_folder(source, name, source.root / name)
 
-
-def open_tonic_folder(source: DataSource, name: str, folder: Path) -> DataSet:
-    """Return the data set of a class of Tonic, whose files are in a folder."""
+    folder = source.root / name
     parts = _open_parts(source, name, folder)
     labels = {part: _read_labels(recipe.make(), name) for part, recipe in parts.items()}
     first = parts["train"].make()
@@ -230,18 +221,21 @@ def open_tonic_folder(source: DataSource, name: str, folder: Path) -> DataSet:
             path = recipe.path(index)
             place = path or folder / f"{part} {index + 1}"
             below = place.relative_to(folder.parent).as_posix()
-            group = f"user {users[index]:02}" if users else source.group_of(place, below)
-            load = partial(recipe.load, sensor, index)
-            version_of = partial(recipe.version, sensor, index)
-            number = find_label(str(place), label, classes)
-            samples[part].append(Sample(str(place), number, group, load, version_of, file=path))
+            sample = Sample(
+                name=str(place),
+                label=find_label(str(place), label, classes),
+                group=f"user {users[index]:02}" if users else source.group_of(place, below),
+                load=partial(recipe.load, sensor, index),
+                version=partial(recipe.version, sensor, index),
+                file=path,
+            )
+            samples[part].append(sample)
 
         # Tonic does not sort files.
         if samples[part][0].file is not None:
             samples[part].sort(key=lambda sample: sample.name)
 
-    data = DataSet(f"{name} of Tonic", classes, sensor)
-    return divide_parts(source, data, samples["train"], samples["test"], samples["validation"])
+    return DataSet(f"{name} of Tonic", classes, sensor).with_parts(samples)
 
 
 def _open_parts(source: DataSource, name: str, folder: Path) -> dict[Part, TonicRecipe]:
@@ -272,7 +266,8 @@ def _open_parts(source: DataSource, name: str, folder: Path) -> dict[Part, Tonic
 
     if "train" not in parts:
         file = folder.parent / TONIC_LAYOUTS[name]
-        raise DataError(f"{folder}: no training recordings of {name} (expected files such as {file}); use download")
+        found = f"no training recordings of {name} (expected files such as {file})"
+        raise DataError(f"{folder}: {found}; use download=true to download them")
     return parts
 
 

@@ -26,7 +26,7 @@ def test_videos_of_several_sizes_are_framed_as_for_training(tmp_path: Path) -> N
             write_video(tmp_path / name / f"{number}.webm", frames_from_arrays(list(images), fps=25))
     done = dvspipe("data", "stats", tmp_path, "cache=none", cwd=tmp_path)
     assert "sensor 64x64" in done.stdout
-    assert "as for training" in done.stderr
+    assert mentions(done.stderr, "chosen", "size=64x64", "validation=0.2")
 
 
 def test_survey_counts_recordings_and_lists_problems(tmp_path: Path) -> None:
