@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any, get_args
 
 from ..base.errors import ConfigError, DataError
 from ..base.gestures import GESTURES
 from ..base.progress import Progress, ignore_progress
 from ..encoding import BinConfig
 from ..events import GESTURE_SENSOR
+from ..hooks import OpenKind, plugins
 from ..results.splits import PARTS, Part
-from .added import open_added
 from .augmentation import AugmentConfig, VaryConfig
 from .cache import Cache, default_cache
-from .config import DataConfig
-from .folders import folder_config, open_folder, open_labelled
+from .config import DataConfig, DataKind
+from .folders import folder_config, from_recordings, open_folder, open_labelled
 from .mnist import open_mnist, read_mnist
 from .public import open_dvs_gesture, open_nmnist
-from .recording_list import from_recordings
 from .samples import DataSet, Sample, count_recordings
 from .source import DataSource
 from .split import divide_parts
 from .tensors import Batch, BatchSettings, SpikeTensors, TensorSettings, plain_batches, training_batches
-from .tonic import from_tonic, open_tonic
+from .tonic import open_tonic
 
 __all__ = [
     "PARTS",
@@ -42,13 +44,34 @@ __all__ = [
     "count_recordings",
     "folder_config",
     "from_recordings",
-    "from_tonic",
     "open_cache",
     "open_dataset",
     "plain_batches",
     "read_mnist",
     "training_batches",
 ]
+
+
+def _open_added(source: DataSource, options: Mapping[str, Any] = {}) -> DataSet:
+    """Return a data set of a kind that a plug-in adds; see `LabelledRecordings`.
+
+    Raises:
+        ConfigError: If no plug-in has the kind.
+    """
+    kind = source.config.data
+    kinds: Mapping[str, OpenKind] = ChainMap(*plugins().hook.data_kinds())
+    if kind not in kinds:
+        known = ", ".join(sorted({*get_args(DataKind), *kinds}))
+        raise ConfigError(f"data = {kind}: no package that is installed has this kind of data (expected {known})")
+
+    opened = kinds[kind](source.config.root, source.config.seed, options)
+    parts: dict[Part, list[Sample]] = {part: [] for part in PARTS}
+    for one in opened.recordings:
+        parts[one.part].append(Sample(one.name, one.label, one.group, one.load, partial(str, one.version)))
+
+    is_synthetic = opened.synthetic
+    data = DataSet(opened.title, opened.classes, opened.sensor, synthetic=is_synthetic, synthetic_test=is_synthetic)
+    return data.with_parts(parts)
 
 
 def _open_gestures(source: DataSource) -> DataSet:
@@ -58,7 +81,7 @@ def _open_gestures(source: DataSource) -> DataSet:
         return open_folder(source, GESTURES, GESTURE_SENSOR)
     if config.size or config.roi:
         raise ConfigError("size, roi: need recordings in a folder (found data = gestures without root)")
-    return open_added(source, config.model_dump(include={"train_people", "test_people", "clips"}))
+    return _open_added(source, config.model_dump(include={"train_people", "test_people", "clips"}))
 
 
 OPENERS: Mapping[str, Callable[[DataSource], DataSet]] = {
@@ -112,5 +135,5 @@ def open_dataset(
             raise DataError(f"{name} = {folder}: no such folder")
 
     source = DataSource(config, bins, open_cache(config), progress)
-    data = OPENERS.get(config.data, open_added)(source)
+    data = OPENERS.get(config.data, _open_added)(source)
     return divide_parts(replace(data, root=config.root), config)

@@ -1,27 +1,30 @@
-"""Data sets from folders of recordings and videos: one folder per class, or a label file beside each recording.
+"""Data sets from recordings and videos: one folder per class, a label file beside each recording, or a list.
 
-Samples are complete files, windows of them, or spans of a label file (`recording_file.py`).
+Samples are complete files, windows of them, or spans of a label file (`source.py`).
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from ..base.errors import DataError, DvspipeError, count_noun
+from ..base.errors import DataError, DvspipeError, brief, count_noun
 from ..base.files import is_internal
-from ..events import SensorSize
+from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import FORMATS, has_plugin, is_recording_folder, is_unrelated_text, open_recording
+from ..framing import FramingConfig
 from ..recordings.conversion import open_for_sensor
 from ..recordings.sources import is_video
 from ..results.labels import SUFFIX, read_labels
 from ..results.splits import PARTS, SPLITS, Part, Splits, find_splits
 from ..video.names import VIDEO_SUFFIXES, is_image_folder
+from .cache import Cache, default_cache
 from .config import DataConfig
-from .recording_file import RecordingFile, cut_samples
-from .samples import DataSet, Sample, find_label
-from .source import DataSource
+from .samples import DataSet, Sample, find_label, name_classes, version_of_events
+from .source import DataSource, RecordingFile, cut_samples
 
 SAMPLE_SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS.values() for suffix in known.suffixes))
 
@@ -258,3 +261,65 @@ def find_recording(labels: Path) -> Path:
         names = ", ".join(path.name for path in recordings) or "none"
         raise DataError(f"{labels}: no single recording for the labels (found {names}, expected one {stem}.SUFFIX)")
     return recordings[0]
+
+
+def from_recordings(
+    recordings: Iterable[tuple[Events | str | Path, int | str]],
+    *,
+    classes: Sequence[str] | None = None,
+    sensor: SensorSizeLike | None = None,
+) -> DataSet:
+    """Create a data set from recordings and labels; all are in the training part.
+
+    Args:
+        recordings: Pairs of a recording (events, or the path of a recording or video) and its label: the name of
+            its class, or an integer >= 0.
+        classes: Class names in the order of the labels. None: the given names, sorted; or "0", "1", ... for integers.
+        sensor: Sensor of files that do not store it.
+
+    Raises:
+        DataError: If `recordings` is empty, or a label is not one of the classes.
+        DvspipeError: If no file can be opened.
+
+    Example:
+        >>> events = Events([0, 10], [3, 4], [1, 1], [True, False], "12x7")
+        >>> data = from_recordings([(events, 0), (events, 2)])
+        >>> data.classes, str(data.sensor), len(data.train)
+        (('0', '1', '2'), '12x7', 2)
+        >>> from_recordings([(events, "wave"), (events, "clap")]).classes
+        ('clap', 'wave')
+    """
+    pairs = list(recordings)
+    wrong = [pair for pair in pairs if not isinstance(pair, tuple | list) or len(pair) != 2]
+    if wrong or not pairs:
+        raise DataError(f"recordings: found {brief(wrong[0]) if wrong else 'none'}, expected (recording, label)")
+
+    known = None if sensor is None else SensorSize.of(sensor)
+    labels = [label if isinstance(label, str) else operator.index(label) for _, label in pairs]  # also NumPy's
+    names = name_classes(labels) if classes is None else tuple(classes)
+    samples = tuple(
+        _sample_of(number, recording, find_label(f"recording {number}", label, names), known)
+        for number, ((recording, _), label) in enumerate(zip(pairs, labels, strict=True))
+    )
+
+    # Events in memory have a sensor; of files, the first readable one is asked.
+    first, _ = pairs[0]
+    if known is None and isinstance(first, Events):
+        known = first.sensor
+    known = known or find_sensor((sample.file for sample in samples), DataConfig())
+    return DataSet(f"{len(samples)} recordings", names, known, train=samples)
+
+
+def _sample_of(number: int, recording: Events | str | Path, label: int, sensor: SensorSize | None) -> Sample:
+    if isinstance(recording, Events):
+        name = f"recording {number}"
+        load = partial(_identity, recording)
+        return Sample(name, label, name, load, partial(version_of_events, load))
+
+    framing = FramingConfig() if sensor is None else FramingConfig(sensor=str(sensor))
+    file = RecordingFile(Path(recording), framing, None, Cache(default_cache()))
+    return Sample(str(recording), label, str(recording), file.load, file.version, file=file.path)
+
+
+def _identity(events: Events) -> Events:
+    return events

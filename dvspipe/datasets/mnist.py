@@ -19,7 +19,7 @@ from ..encoding import CODES, BinConfig, Contrast, SpikeCode
 from ..events import SensorSize
 from ..results.splits import Part
 from .config import DataConfig
-from .samples import DataSet, Image, Sample
+from .samples import DataSet, Sample
 from .source import DataSource
 
 DIGIT_PX = 28
@@ -139,7 +139,7 @@ def open_mnist(source: DataSource) -> DataSet:
                 name=f"{root}/{part} image {row + 1}",
                 label=int(labels[row]),
                 group=f"{part} {row + 1}",
-                load=partial(_take_row, images, row),
+                load=partial(images.__getitem__, row),
                 version=partial(str, row),
                 code=code,
             )
@@ -148,8 +148,3 @@ def open_mnist(source: DataSource) -> DataSet:
 
     sensor = SensorSize(width=DIGIT_PX, height=DIGIT_PX)
     return DataSet("MNIST", DIGIT_CLASSES, sensor).with_parts(parts)
-
-
-def _take_row(images: Image, row: int) -> Image:
-    image: Image = images[row]
-    return image

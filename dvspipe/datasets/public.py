@@ -19,9 +19,8 @@ from ..results.labels import SUFFIX, read_labels
 from ..results.splits import Part
 from .folders import find_recording, list_class_folders
 from .mnist import DIGIT_CLASSES
-from .recording_file import RecordingFile, cut_samples
 from .samples import DataSet, Sample, version_of_file
-from .source import DataSource
+from .source import DataSource, RecordingFile, cut_samples
 from .tonic import TonicRecipe
 
 Parts = dict[Part, list[Sample]]
@@ -29,8 +28,7 @@ Parts = dict[Part, list[Sample]]
 DIGIT_FOLDERS: dict[Part, str] = {"train": "Train", "test": "Test"}
 NMNIST_SENSOR = SensorSize(width=34, height=34)
 TONIC_FOLDERS: dict[Part, str] = {"train": "ibmGestureTrain", "test": "ibmGestureTest"}
-IBM_LISTS: dict[Part, str] = {"train": "trials_to_train.txt", "test": "trials_to_test.txt"}
-LAST_TRAINING_USER = 23  # last training user of DVS128 Gesture, if IBM's lists are missing
+LAST_TRAINING_USER = 23  # last training user of DVS128 Gesture
 TONIC_HINTS = Hints(columns="xypt", time_unit="ms", sensor=str(GESTURE_SENSOR))
 
 
@@ -39,8 +37,9 @@ def open_nmnist(source: DataSource) -> DataSet:
     parts = _list_digits(source, source.root)
     if source.config.test_root is not None:
         other = _list_digits(source, source.config.test_root)
-        parts["train"] = _group_by_image(parts["train"])
-        parts["test"] = [*_group_by_image(other["train"]), *other["test"]]
+        if source.config.group is None:
+            parts["train"], other["train"] = (_group_by_image(listed["train"]) for listed in (parts, other))
+        parts["test"] = [*other["train"], *other["test"]]
     return DataSet("N-MNIST", DIGIT_CLASSES, NMNIST_SENSOR).with_parts(parts)
 
 
@@ -112,27 +111,12 @@ def _list_tonic_clips(folder: Path) -> list[Sample]:
 
 
 def _list_ibm_clips(source: DataSource, folder: Path) -> Parts:
-    """Return the labelled spans of IBM's recordings, divided as in its two lists or, without them, by user."""
-    lists = {part: folder / name for part, name in IBM_LISTS.items()}
-    listed = {
-        file: part
-        for part, path in lists.items()
-        if path.is_file()
-        for file in path.read_text(encoding="utf-8", errors="replace").split()
-    }
-    has_lists = len(set(listed.values())) == len(lists)
-
-    parts: Parts = {part: [] for part in lists}
+    """Return the labelled spans of IBM's recordings; as in its two lists, the first 23 of 29 users train."""
+    parts: Parts = {"train": [], "test": []}
     for labels in sorted(folder.glob(f"user*{SUFFIX}")):
         file = find_recording(labels)
-
-        # Without the lists, the first 23 of 29 users train, as in them. A trial may be in neither list.
-        part = listed.get(file.name)
-        if not has_lists:
-            digits = "".join(filter(str.isdecimal, file.name.partition("_")[0]))
-            part = "train" if digits and int(digits) <= LAST_TRAINING_USER else "test"
-        if part is None:
-            continue
+        digits = "".join(filter(str.isdecimal, file.name.partition("_")[0]))
+        part: Part = "train" if digits and int(digits) <= LAST_TRAINING_USER else "test"
 
         recording = RecordingFile.of(source, file, GESTURE_SENSOR)
         for label in read_labels(labels):

@@ -162,8 +162,8 @@ def name_classes(labels: Sequence[int | str]) -> tuple[str, ...]:
     """
     names = {label for label in labels if isinstance(label, str)}
     numbers = {label for label in labels if isinstance(label, int)}
-    if names and numbers:
-        raise DataError(f"labels: names and numbers (found {min(names)!r} and {min(numbers)}, expected one of both)")
+    if bool(names) == bool(numbers):
+        raise DataError(f"labels: not classes (found {brief(labels)}, expected either names or integers >= 0)")
     return tuple(sorted(names)) or tuple(str(label) for label in range(1 + max(numbers)))
 
 

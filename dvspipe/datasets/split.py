@@ -249,31 +249,11 @@ def restore_split(path: Path, data: DataSet) -> DataSet | None:
     if unlisted:
         count = f"{len(by_name) - len(unlisted)} of {len(by_name)}"
         raise DataError(
-            f"{path}: lists only {count} recordings of the data set, not {unlisted[0]}"
-            f"; use split={path} to leave out recordings that it does not list"
+            f"{path}: lists only {count} recordings of {data.title}, not {unlisted[0]}; remove the others, or start "
+            f"with split={path} to leave them out"
         )
 
     return data.with_parts(_divide_as(path, split, by_name))
-
-
-def check_split(path: Path, data: DataSet) -> None:
-    """Check that a data set is divided as in a split.json.
-
-    Raises:
-        FileError: If the file is missing or cannot be read.
-        DataError: If a sample is in another part, new, or missing; the message names one such sample.
-    """
-    before, now = (
-        {name: part for part, names in split.parts.items() for name in names}
-        for split in (read_split(path), Split.of(data))
-    )
-    for name in before | now:
-        if before.get(name) != now.get(name):
-            moved = f"{name} ({before.get(name, 'no part')} before, {now.get(name, 'no part')} now)"
-            raise DataError(
-                f"{path}: the recordings of {data.title} are no longer in the same parts, such as {moved}; restore the "
-                "recordings, or start a new run (with init, from the weights of this one)"
-            )
 
 
 def name_samples(data: DataSet) -> dict[str, Sample]:
@@ -296,9 +276,9 @@ def _name(name: str, root: Path | None) -> str:
 def _divide_as(path: Path, split: Split, by_name: Mapping[str, Sample]) -> dict[Part, list[Sample]]:
     """Return the samples of each part of a split; samples that it does not list are left out."""
     for name, count in Counter(split.names).items():
-        if name not in by_name:
-            raise DataError(f"{path}: lists {name}, but the data set has no such recording (expected paths below root)")
         if count > 1:
             raise DataError(f"{path}: lists {name} more than once")
+        if name not in by_name and name not in split.copies:
+            raise DataError(f"{path}: lists {name}, but the data set has no such recording (expected paths below root)")
 
     return {part: [by_name[name] for name in names] for part, names in split.parts.items()}

@@ -274,16 +274,10 @@ class SampleEncoder:
     def __call__(self, sample: Sample, _progress: Progress = ignore_progress, digest: str = "") -> EncodedSample:
         """Encode a sample, or read it from the cache; `digest` is its digest if it is known."""
         if self.cache is None:
-            return EncodedSample("", *encode_sample(sample, self.settings))
+            return EncodedSample("", **encode_sample(sample, self.settings))
 
         digest = digest or self._digest(sample, self.cache)
-        arrays = self.cache.read(digest)
-        if arrays is not None:
-            return EncodedSample(digest, arrays["spikes"], arrays["counts"])
-
-        spikes, counts = encode_sample(sample, self.settings)
-        self.cache.write(digest, spikes=spikes, counts=counts)
-        return EncodedSample(digest, spikes, counts)
+        return EncodedSample(digest, **self.cache.get(digest, lambda: encode_sample(sample, self.settings)))
 
     def _digest(self, sample: Sample, cache: Cache) -> str:
         # Without variants, nothing random is drawn.
@@ -307,8 +301,8 @@ def _map_samples(encode: SampleEncoder, samples: Sequence[Sample], jobs: int) ->
         yield encode(sample)
 
 
-def encode_sample(sample: Sample, settings: TensorSettings) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Encode a recording; return its spike tensors [views, T, C, H, W] and its counts, int64 [len(COUNTED)]."""
+def encode_sample(sample: Sample, settings: TensorSettings) -> dict[str, NDArray[Any]]:
+    """Encode a recording; return `spikes` [views, T, C, H, W] and `counts`, int64 [len(COUNTED)]."""
     events = sample.read_content()
     assert isinstance(events, Events)
 
@@ -327,7 +321,8 @@ def encode_sample(sample: Sample, settings: TensorSettings) -> tuple[NDArray[Any
         varied, _ = encode_counted(vary(events, settings.vary, rng), bins, start_us)
         variants.append(varied)
 
-    return np.stack(variants), np.array([getattr(counts, name) for name in COUNTED], np.int64)
+    counted = np.array([getattr(counts, name) for name in COUNTED], np.int64)
+    return {"spikes": np.stack(variants), "counts": counted}
 
 
 def encode_image(sample: Sample, number: int, settings: TensorSettings) -> NDArray[Any]:

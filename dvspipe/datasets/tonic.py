@@ -20,7 +20,7 @@ import numpy as np
 
 from ..base.errors import ConfigError, DataError
 from ..base.gestures import GESTURES
-from ..events import Events, SensorSize, SensorSizeLike
+from ..events import Events, SensorSize
 from ..formats import read
 from ..results.splits import PARTS, Part
 from .mnist import DIGIT_CLASSES
@@ -77,12 +77,19 @@ class TonicRecipe:
         return Path(file) if isinstance(file, str) else None
 
     def load(self, sensor: SensorSize, index: int) -> Events:
-        """Load a recording."""
+        """Load a recording, sorted by time (SMNIST stores unsorted events)."""
         # Tonic would need another library for AEDAT 4.
         path = self.path(index)
         if path is not None and path.suffix == ".aedat4":
             return read(path)
-        return load_recording(self.make(), sensor, index)
+        return Events.from_structured(self.item(index)[0], sensor, sort=True)
+
+    def item(self, index: int) -> Any:
+        """Return the events and the label of a recording."""
+        try:
+            return self.make()[index]
+        except Exception as error:  # Tonic and its libraries raise anything
+            raise DataError(f"Tonic cannot read it ({_explain(error)})") from error
 
     def version(self, sensor: SensorSize, index: int) -> str:
         """Return a digest of a recording's file; without a file, of its events."""
@@ -90,6 +97,18 @@ class TonicRecipe:
         if path is None:
             return version_of_events(partial(self.load, sensor, index))
         return version_of_file(path, self.name, self.arguments, sensor, version("tonic"))
+
+    def read_labels(self) -> list[int | str]:
+        """Return the label of each recording; recordings are loaded only if Tonic does not list the labels."""
+        dataset = self.make()
+        listed = (getattr(dataset, attribute, None) for attribute in ("targets", "label_data"))
+        labels = next((one for one in listed if one is not None and len(one) == len(dataset)), None)
+        if labels is None:
+            labels = [self.item(index)[1] for index in range(len(dataset))]
+
+        # Labels of arrays and bytes become integers and strings.
+        plain = (label.item() if isinstance(label, np.generic | np.ndarray) else label for label in labels)
+        return [label.decode() if isinstance(label, bytes) else label for label in plain]
 
 
 @lru_cache
@@ -121,79 +140,6 @@ def _explain(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
 
 
-def load_recording(dataset: Any, sensor: SensorSize, index: int) -> Events:
-    """Load a recording of a Tonic data set, sorted by time (SMNIST stores unsorted events)."""
-    return Events.from_structured(_item(dataset, index)[0], sensor, sort=True)
-
-
-def _item(dataset: Any, index: int) -> Any:
-    try:
-        return dataset[index]
-    except Exception as error:  # Tonic and its libraries raise anything
-        raise DataError(f"Tonic cannot read it ({_explain(error)})") from error
-
-
-def from_tonic(dataset: Any, sensor: SensorSizeLike | None = None) -> DataSet:
-    """Convert a Tonic data set, without loading recordings; all samples are in the training part.
-
-    Args:
-        dataset: Instance of a class of `tonic.datasets`, or a similar object. `dataset[k]` is a pair of a structured
-            array (see `Events.from_structured`) and an integer or string; `len(dataset)` is the number of recordings;
-            `sensor_size` is (width, height, polarities); `classes` (optional) has the class names.
-        sensor: Sensor size, if the data set does not provide it.
-
-    Raises:
-        DataError: If labels are not classes, or the sensor is unknown.
-
-    Example:
-        >>> class Blinks:
-        ...     sensor_size, classes = (12, 7, 2), ["on", "off"]
-        ...     def __len__(self):
-        ...         return 2
-        ...     def __getitem__(self, index):
-        ...         fields = [("x", int), ("y", int), ("t", int), ("p", int)]
-        ...         return np.array([(3, 1, 0, 1 - 2 * index), (4, 1, 50, 1)], fields), index
-        >>> data = from_tonic(Blinks())
-        >>> data.samples[1].name, data.classes[data.samples[1].label], data.samples[1].load()
-        ('Blinks 2', 'off', Events(2 events, sensor 12x7, t 0 to 50 us))
-    """
-    title = type(dataset).__name__
-    if isinstance(dataset, str | Path) or not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
-        raise DataError(f"{title}: not a data set of Tonic (expected an object such as tonic.datasets.NMNIST(DIR))")
-
-    known = SensorSize.of(sensor) if sensor is not None else _find_sensor(dataset, title)
-    labels = _read_labels(dataset, title)
-    classes = _find_classes(dataset, labels)
-
-    samples = []
-    for index, label in enumerate(labels):
-        name = f"{title} {index + 1}"
-        load = partial(load_recording, dataset, known, index)
-        samples.append(Sample(name, find_label(name, label, classes), name, load, partial(version_of_events, load)))
-    return DataSet(title, classes, known, train=tuple(samples))
-
-
-def _read_labels(dataset: Any, name: str) -> list[int | str]:
-    """Return the label of each recording; recordings are loaded only if Tonic does not list the labels."""
-    listed = (getattr(dataset, attribute, None) for attribute in ("targets", "label_data"))
-    labels = next((one for one in listed if one is not None and len(one) == len(dataset)), None)
-
-    # Tonic lists labels before `target_transform`, which may change them.
-    if labels is None or getattr(dataset, "target_transform", None) or getattr(dataset, "transforms", None):
-        labels = [_item(dataset, index)[1] for index in range(len(dataset))]
-
-    # Labels of arrays and bytes become integers and strings.
-    plain: list[int | str] = []
-    for label in labels:
-        value = label.item() if isinstance(label, np.generic | np.ndarray) and label.size == 1 else label
-        value = value.decode() if isinstance(value, bytes) else value
-        if not isinstance(value, int | str) or (isinstance(value, int) and value < 0):
-            found = f"recording {len(plain) + 1} has {type(label).__name__} {label}"
-            raise DataError(f"{name}: labels are not classes ({found}, expected an integer >= 0 or a string)")
-        plain.append(value)
-    return plain
-
-
 def open_tonic(source: DataSource) -> DataSet:
     """Return a data set of Tonic, divided as Tonic divides it.
 
@@ -208,7 +154,7 @@ def open_tonic(source: DataSource) -> DataSet:
 
     folder = source.root / name
     parts = _open_parts(source, name, folder)
-    labels = {part: _read_labels(recipe.make(), name) for part, recipe in parts.items()}
+    labels = {part: recipe.read_labels() for part, recipe in parts.items()}
     first = parts["train"].make()
     sensor = source.config.given_sensor or _find_sensor(first, name)
     classes = CLASSES.get(name) or _find_classes(first, [label for listed in labels.values() for label in listed])

@@ -36,7 +36,7 @@ from ..datasets import (
     open_cache,
     open_dataset,
 )
-from ..datasets.split import Split, check_split, draw_missing, leave_out_copies
+from ..datasets.split import Split, draw_missing, leave_out_copies, restore_split
 from ..encoding import BinConfig
 from ..hooks import plugins
 from ..networks import NetworkConfig, count_activity, run_network
@@ -189,7 +189,10 @@ def _run(setup: RunSetup, given: DataSet | None, *, resume: bool) -> TrainingRun
     opened = given or open_dataset(config, config, progress=setup.stage("opening recordings"))
     data = _prepare_data(setup, opened)
     if resume:
-        check_split(folder.split, data)
+        restored = restore_split(folder.split, data)
+        if restored is None:
+            raise DataError(f"{folder.split}: lists no recording of {data.title}; a run resumes with its recordings")
+        data = restored
     classifier, network = _build(setup, data)
 
     log.info("run: %s", folder.path)

@@ -13,7 +13,7 @@ from facts import mentions, raises
 from torch.utils.data import DataLoader
 
 from dvspipe.base.errors import DataError, DvspipeError
-from dvspipe.datasets import Cache, DataConfig, SpikeTensors, TensorSettings, from_recordings, from_tonic, open_dataset
+from dvspipe.datasets import Cache, DataConfig, SpikeTensors, TensorSettings, from_recordings, open_dataset
 from dvspipe.datasets.augmentation import VaryConfig
 from dvspipe.datasets.loaders import SpikeDataset, loader
 from dvspipe.encoding import BinConfig, encode
@@ -84,21 +84,6 @@ def test_folder_settings_and_data_set_give_the_tensors_of_training(tmp_path: Pat
     )
 
 
-def test_tonic_data_set_is_accepted() -> None:
-    class Bars:
-        sensor_size, classes = (12, 7, 2), ("a", "b", "c")
-
-        def __len__(self) -> int:
-            return len(RECORDINGS)
-
-        def __getitem__(self, number: int) -> tuple[Any, int]:
-            return RECORDINGS[number].structured(), LABELS[number]
-
-    (batch,) = loader(SpikeDataset(from_tonic(Bars()), BINS), 8)
-    (expected,) = loader(given(), 8)
-    assert all(torch.equal(*pair) for pair in zip(batch, expected, strict=True))
-
-
 def test_without_cache_nothing_is_written(tmp_path: Path) -> None:
     dataset = SpikeDataset(DataConfig(root=write_folder(tmp_path), cache="none"), BINS)
     assert torch.equal(dataset[3][0], dataset[3][0])
@@ -132,8 +117,6 @@ def test_invalid_data_sets_are_reported(tmp_path: Path) -> None:
         (lambda: given(part="training"), "training"),
         (lambda: from_recordings([]), ()),
         (lambda: from_recordings(["a.h5"]), "'a.h5'"),  # type: ignore[list-item]
-        (lambda: from_tonic("NMNIST"), "Tonic"),
-        (lambda: from_tonic(None), "Tonic"),
         (lambda: from_recordings([(RECORDINGS[0], -1)]), "-1"),
         (lambda: from_recordings([(RECORDINGS[0], "wave")], classes=["clap"]), ("recording 0", "'wave'", "'clap'")),
         (lambda: from_recordings([(RECORDINGS[0], "wave"), (RECORDINGS[1], 1)]), ("'wave'", 1)),
