@@ -45,7 +45,7 @@ TONIC_LAYOUTS: Mapping[str, str] = {
 CLASSES: Mapping[str, tuple[str, ...]] = {"DVSGesture": GESTURES, "NMNIST": DIGIT_CLASSES, "SMNIST": DIGIT_CLASSES}
 """Class names shared with other kinds of data sets."""
 
-SENSORS: Mapping[str, SensorSize] = {"NCALTECH101": SensorSize(width=240, height=180)}
+SENSORS: Mapping[str, tuple[int, int]] = {"NCALTECH101": (240, 180)}
 """Sensor sizes that Tonic does not provide. Source: Gehrig et al., "End-to-end learning of representations for
 asynchronous event-based data", ICCV (2019)."""
 
@@ -156,7 +156,8 @@ def open_tonic(source: DataSource) -> DataSet:
     parts = _open_parts(source, name, folder)
     labels = {part: recipe.read_labels() for part, recipe in parts.items()}
     first = parts["train"].make()
-    sensor = source.config.given_sensor or _find_sensor(first, name)
+    width, height = SENSORS.get(name) or first.sensor_size[:2]  # the third number is of the polarities
+    sensor = source.config.given_sensor or SensorSize(width=width, height=height)
     classes = CLASSES.get(name) or _find_classes(first, [label for listed in labels.values() for label in listed])
 
     samples: dict[Part, list[Sample]] = {part: [] for part in PARTS}
@@ -217,25 +218,12 @@ def _open_parts(source: DataSource, name: str, folder: Path) -> dict[Part, Tonic
     return parts
 
 
-def _find_sensor(dataset: Any, name: str) -> SensorSize:
-    """Find the sensor size of a Tonic data set."""
-    size = getattr(dataset, "sensor_size", None)
-    if size is None and name in SENSORS:
-        return SENSORS[name]
-    if not isinstance(size, tuple | list) or len(size) < 2:
-        raise DataError(f"{name}: unknown sensor size (found sensor_size = {size}); use sensor=WxH")
-
-    width, height = size[:2]  # the third number is of the polarities
-    return SensorSize.of((width, height))
-
-
 def _find_classes(dataset: Any, labels: Sequence[int | str]) -> tuple[str, ...]:
     """Return the class names from Tonic, or else the labels themselves."""
     known = getattr(dataset, "classes", None)
     known = getattr(dataset, "class_map", None) if known is None else known
-    if isinstance(known, Mapping):
-        return tuple(str(key) for key in sorted(known, key=known.__getitem__))
-    if known is not None:
-        return tuple(class_name.decode() if isinstance(class_name, bytes) else str(class_name) for class_name in known)
+    if known is None:
+        return name_classes(labels)
 
-    return name_classes(labels)
+    names = sorted(known, key=known.__getitem__) if isinstance(known, Mapping) else known
+    return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
