@@ -96,7 +96,7 @@ class DataSource:
         if not match:
             raise DataError(
                 f"{file}: the name does not match the regular expression group = {self.config.group!r} "
-                "(expected a pattern such as '^[^_]+'); use group=null to make each recording its own group"
+                "(expected a pattern such as '^[^_]+'); use group=null to group files by their names"
             )
 
         return match.group()

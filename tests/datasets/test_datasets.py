@@ -586,8 +586,8 @@ def test_all_empty_and_unknown_class_folders_are_reported(tmp_path: Path) -> Non
     config = DataConfig(root=tmp_path)
     with pytest.raises(DataError) as error:
         open_dataset(config)
-    for name in ("train/e", "train/f"):
-        assert str(tmp_path / name) in str(error.value)
+    for fact in ("train/e", "train/f", ".aedat4"):
+        assert str(error.value).count(fact) == 1
 
 
 def test_recordings_below_class_folders_give_a_warning(tmp_path: Path) -> None:
