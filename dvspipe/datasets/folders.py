@@ -30,14 +30,8 @@ SAMPLE_SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS.values() for s
 
 
 def folder_config(source: str | Path) -> DataConfig:
-    """Return the settings of a folder of recordings: its kind and its path.
-
-    Raises:
-        DataError: If the folder does not exist.
-    """
+    """Return the settings of a folder of recordings: its kind and its path."""
     root = Path(source).expanduser()
-    if not root.is_dir():
-        raise DataError(f"{source}: no such folder of recordings")
     return DataConfig(data="labelled" if next(root.rglob(f"*{SUFFIX}"), None) else "folder", root=root)
 
 

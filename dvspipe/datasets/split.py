@@ -142,7 +142,7 @@ def _find_shared(first: Iterable[Sample], second: Iterable[Sample]) -> set[str]:
 def _check_groups(data: DataSet) -> None:
     """Check that no group is in two parts."""
     for pair in combinations(data.parts.values(), 2):
-        for group in _find_shared(*pair):
+        for group in sorted(_find_shared(*pair)):
             first, second = (next(one for one in samples if one.group == group) for samples in pair)
             raise DataError(
                 f"{second.name}: is in another part than {first.name}, but both belong to {group!r} (expected each "
