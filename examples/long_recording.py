@@ -1,5 +1,6 @@
 """Run neurons over a recording of any length, window by window, with their state kept between windows."""
 
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -7,9 +8,10 @@ import numpy as np
 import torch
 from norse.torch import LIFBoxParameters
 
-from dvspipe import BinConfig, Events, write
-from dvspipe.datasets.loaders import EventStream, loader
+from dvspipe import BinConfig, Events, encode_stream, iterate, write
 from dvspipe.networks import LIFBox
+
+STEPS = 50  # steps of 10 ms per window
 
 
 def make_recording() -> Events:
@@ -28,16 +30,19 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder, "long.h5")
         write(path, make_recording())
-        stream = EventStream(path, BinConfig(steps=50, step_us=10_000))  # windows of 0.5 s, bounded memory
+        steps = encode_stream(iterate(path), BinConfig(step_us=10_000))  # read and encoded in bounded memory
         parameters = LIFBoxParameters(tau_mem_inv=torch.tensor(1 / 0.05), v_th=torch.tensor(2 / 3))
         neurons, state = LIFBox(parameters, dt=0.01), None
         with torch.no_grad():
-            for counts, starts_us in loader(stream, 1):
-                spikes, state = neurons(counts.sum(2), state)  # [T, 1, H, W]: sum of ON and OFF
+            start_s = 0.0
+            while window := [*islice(steps, STEPS)]:
+                counts = torch.from_numpy(np.stack(window))  # [T, C, H, W]
+                spikes, state = neurons(counts.sum(1, keepdim=True), state)  # [T, 1, H, W]: sum of ON and OFF
                 total = spikes.sum((0, 1))
                 row, column = divmod(int(total.argmax()), total.shape[1])
                 most = f"most at column {column}, row {row}" if total.any() else "silent"
-                print(f"{int(starts_us) / 1e6:.1f} s: {int(total.sum())} spikes, {most}")
+                print(f"{start_s:.1f} s: {int(total.sum())} spikes, {most}")
+                start_s += STEPS * 0.01
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import tonic
 import torch
 from torch import nn
 
-from dvspipe import BinConfig
-from dvspipe.datasets import from_tonic
+from dvspipe import BinConfig, Events
+from dvspipe.datasets import from_recordings
 from dvspipe.encoding import ToSpikes
 
 COUNT = 40
@@ -46,7 +46,8 @@ class Bars(tonic.Dataset):
 def main() -> None:
     """Describe the data set, and train a linear layer on its spike counts in a plain PyTorch loop."""
     bars = Bars()
-    data = from_tonic(bars)  # for `dvspipe.datasets.loaders.SpikeDataset` and `train`; checks every label
+    recordings = [(Events.from_structured(events, bars.sensor_size[:2]), bars.classes[label]) for events, label in bars]
+    data = from_recordings(recordings)  # for `dvspipe.datasets.loaders.SpikeDataset` and `train`
     print(f"{data.title}: {len(data.train)} recordings of {data.sensor}, classes {', '.join(data.classes)}")
     transform = ToSpikes(BINS, bars.sensor_size)  # replaces Tonic's ToFrame; also Bars(transform=...)
     spikes = torch.stack([torch.from_numpy(transform(events)) for events, _ in bars])

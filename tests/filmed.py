@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dvspipe.datasets import version_of_file
+from dvspipe.datasets.samples import version_of_file
 from dvspipe.events import SensorSize
 from dvspipe.people import JOINTS, Track, TrackSettings
 from dvspipe.video.frames import Frame

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -173,11 +174,36 @@ def run(arguments: Sequence[str]) -> None:
 
     try:
         result = app.meta(arguments)
+    except DvspipeError as error:
+        error.args = (spell_options(str(error), app, names),)
+        raise
     finally:
         display.close()
     is_first = os.environ.get("RANK", "0") == "0"  # torchrun starts several processes with the same result
     if result is not None and is_first and (problem := show_result(result)):
         fail(problem, EXIT_SOME_FAILED)
+
+
+def spell_options(message: str, app: App, names: Sequence[str]) -> str:
+    """Return a message whose advice has the options of a command as they are typed, instead of their Python names.
+
+    Args:
+        message: Message that ends with `; use NAME=VALUE ...` or `; use NAME ...`.
+        app: Command line.
+        names: First words of the command.
+    """
+    command = app
+    for name in names:
+        if name in command:
+            command = command[name]
+    options = {name for argument in command.assemble_argument_collection() for name in argument.names}
+
+    def spell(match: re.Match[str]) -> str:
+        option = f"--{(match[1] or match[2]).replace('_', '-')}"
+        return match[0] if option not in options else f"{option} " if match[2] else option
+
+    problem, use, advice = message.partition("; use ")
+    return problem + use + re.sub(r"^([a-z_]+)(?![\w=])|\b([a-z_]+)=", spell, advice)
 
 
 def main() -> None:

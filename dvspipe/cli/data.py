@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 
 from ..base.errors import ConfigError, DvspipeError, count_noun
 from ..base.files import claim_output, make_folder, require_suffix
 from ..base.pool import Shard, collect
 from ..base.progress import Progress, ignore_progress
-from ..base.settings import show_settings
 from ..base.texts import Described, TextTable, show_name
-from ..datasets import Cache, default_cache, open_dataset
+from ..datasets import Cache, open_dataset
+from ..datasets.cache import default_cache
 from ..datasets.lists import ListedConversions, plan_listed, read_list
+from ..datasets.lock import compare_sources, digest_sources, find_other_settings, read_lock, verify_folder, write_lock
 from ..datasets.survey import Survey, survey
 from ..recordings.config import ConvertConfig
 from ..recordings.conversion import convert_many, find_unconverted
-from ..recordings.locking import (
-    compare_sources,
-    digest_sources,
-    find_other_settings,
-    read_settings,
-    verify_folder,
-    write_lock,
-)
 from ..results import LOCK, PARTS, SPLITS, DataLock, read_splits, write_splits
+from ..training.choice import choose_settings
 from ..training.config import TrainConfig, read_experiment
-from ..training.framing import choose_framing
 
 log = logging.getLogger(__name__)
 
@@ -121,12 +113,14 @@ def convert(
         overwrite: Replace existing files.
         progress: Called with the number of files done and the total.
     """
-    expected = None if lock is None else DataLock.read(lock)
+    expected: DataLock | None = None
     config = config.with_preset(preset)
-    if expected is not None and lock is not None:
+    if lock is not None:
         if config.model_fields_set:
             raise ConfigError(f"{lock}: has all settings (found {', '.join(sorted(config.model_fields_set))}, too)")
-        config = read_settings(expected, lock)
+        expected, config = read_lock(lock)
+        licenses = {file.license for file in expected.files}
+        license = license or (licenses.pop() if len(licenses) == 1 else None)  # noqa: A001
 
     shard = Shard.of(share)
     plan = plan_listed(videos, out, read_list(splits), shard=shard)
@@ -135,9 +129,9 @@ def convert(
     for note in plan.notes:
         log.warning("%s", note)
 
-    sources = None
-    if expected is not None and shard.count == 1:
-        sources = digest_sources(plan.tasks, jobs=jobs, progress=progress)
+    # A share has only some of the files: the complete command finds all of them, and locks them.
+    sources = digest_sources(plan.tasks, jobs=jobs, progress=progress) if shard.count == 1 else {}
+    if expected is not None and sources:
         for problem in compare_sources(expected, plan.tasks, sources):
             log.warning("%s", problem)
 
@@ -147,14 +141,10 @@ def convert(
     waiting = plan.tasks if overwrite else find_unconverted(plan.tasks)
     outcomes = [*convert_many(waiting, config, jobs=jobs, overwrite=overwrite, progress=progress)]
 
-    # A share has only some of the files: the complete command finds all of them, and locks them.
     problem = ""
-    if shard.count == 1 and _list_converted(out, plan):
+    if sources and _list_converted(out, plan):
         _check_settings(out, plan, config)
-        terms: str | Mapping[str, str | None] | None = license
-        if expected is not None:
-            terms = {file.source: file.license for file in expected.files}
-        found = write_lock(out, plan.tasks, config, license=terms, sources=sources, jobs=jobs)
+        found = write_lock(out, plan.tasks, config, sources, license=license, jobs=jobs)
         if expected is not None:
             differences = [*expected.find_other_files(found.events, found.lists)]
             problem = "; ".join(differences)
@@ -207,21 +197,17 @@ def stats(
         require_suffix(out, "the figures of a data set", ".csv")
         claim_output(out, overwrite=overwrite)
 
-    experiment = read_experiment(source, config)
-    opened = open_dataset(experiment, experiment)
-
-    # A published split has the parts of its file; only training draws a missing validation part.
-    if opened.split is not None and "validation" not in experiment.given:
+    # A folder has the parts, windows and framing that `train` chooses for it, unless its splits are published.
+    folder = Path(source).expanduser()
+    is_published = (folder / SPLITS).is_file() and not isinstance(config.split, Path)
+    if folder.is_dir() and not is_published:
+        experiment = choose_settings(source, config, progress, jobs=jobs, with_unusable=True)
+    else:
+        experiment = read_experiment(source, config)
+    if is_published and "validation" not in config.given:
         experiment = experiment.model_copy(update={"validation": 0.0})
-        opened = open_dataset(experiment, experiment)
 
-    # A folder is framed as `train` frames it, so the figures are the same as in training.
-    framing = choose_framing(opened, experiment, progress) if Path(source).is_dir() else {}
-    if framing:
-        log.info("%s, as for training", show_settings(framing))
-        framed = experiment.model_copy(update=framing)
-        opened = open_dataset(framed, framed)
-
+    opened = open_dataset(experiment, experiment, progress=progress)
     result = survey(opened, progress, jobs=jobs)
     if out is not None:
         result.write_rows(out)

@@ -2,92 +2,76 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any, get_args
 
 from ..base.errors import ConfigError, DataError
 from ..base.gestures import GESTURES
 from ..base.progress import Progress, ignore_progress
 from ..encoding import BinConfig
 from ..events import GESTURE_SENSOR
+from ..hooks import OpenKind, plugins
 from ..results.splits import PARTS, Part
-from .added import open_added
 from .augmentation import AugmentConfig, VaryConfig
 from .cache import Cache, default_cache
-from .config import DataConfig, DataKind, ImageCode
-from .folders import find_folder, folder_config, open_folder, open_labelled
-from .mnist import DIGIT_PX, MnistPart, open_mnist, read_mnist
+from .config import DataConfig, DataKind
+from .folders import folder_config, from_recordings, open_folder, open_labelled
+from .mnist import open_mnist, read_mnist
 from .public import open_dvs_gesture, open_nmnist
-from .recording_list import from_recordings
-from .samples import (
-    SYNTHESIS,
-    DataSet,
-    Sample,
-    count_recordings,
-    divide,
-    draw_missing,
-    is_synthetic,
-    leave_out_copies,
-    version_of_file,
-)
+from .samples import DataSet, Sample, count_recordings
 from .source import DataSource
-from .split import Split, check_split, name_samples, read_split, restore_split, write_split
-from .tensors import (
-    Batch,
-    BatchSettings,
-    SampleEncoder,
-    SpikeTensors,
-    TensorSettings,
-    encode_image,
-    plain_batches,
-    training_batches,
-)
-from .tonic import from_tonic, open_tonic
+from .split import divide_parts
+from .tensors import Batch, BatchSettings, SpikeTensors, TensorSettings, plain_batches, training_batches
+from .tonic import open_tonic
 
 __all__ = [
-    "DIGIT_PX",
     "PARTS",
-    "SYNTHESIS",
     "AugmentConfig",
     "Batch",
     "BatchSettings",
     "Cache",
     "DataConfig",
-    "DataKind",
     "DataSet",
-    "ImageCode",
-    "MnistPart",
     "Part",
     "Sample",
-    "SampleEncoder",
     "SpikeTensors",
-    "Split",
     "TensorSettings",
     "VaryConfig",
-    "check_split",
     "count_recordings",
-    "default_cache",
-    "divide",
-    "draw_missing",
-    "encode_image",
-    "find_folder",
     "folder_config",
     "from_recordings",
-    "from_tonic",
-    "is_synthetic",
-    "leave_out_copies",
-    "name_samples",
     "open_cache",
     "open_dataset",
     "plain_batches",
     "read_mnist",
-    "read_split",
-    "restore_split",
     "training_batches",
-    "version_of_file",
-    "write_split",
 ]
+
+
+def _open_added(source: DataSource, options: Mapping[str, Any] = {}) -> DataSet:
+    """Return a data set of a kind that a plug-in adds; see `LabelledRecordings`.
+
+    Raises:
+        ConfigError: If no plug-in has the kind.
+    """
+    kind = source.config.data
+    kinds: Mapping[str, OpenKind] = ChainMap(*plugins().hook.data_kinds())
+    if kind not in kinds:
+        known = ", ".join(sorted({*get_args(DataKind), *kinds}))
+        raise ConfigError(f"data = {kind}: no package that is installed has this kind of data (expected {known})")
+
+    opened = kinds[kind](source.config.root, source.config.seed, options)
+    parts: dict[Part, list[Sample]] = {part: [] for part in PARTS}
+    for one in opened.recordings:
+        parts[one.part].append(Sample(one.name, one.label, one.group, one.load, partial(str, one.version)))
+
+    is_synthetic = opened.synthetic
+    data = DataSet(opened.title, opened.classes, opened.sensor, synthetic=is_synthetic, synthetic_test=is_synthetic)
+    return data.with_parts(parts)
 
 
 def _open_gestures(source: DataSource) -> DataSet:
@@ -95,9 +79,9 @@ def _open_gestures(source: DataSource) -> DataSet:
     config = source.config
     if config.root is not None:
         return open_folder(source, GESTURES, GESTURE_SENSOR)
-
-    options = {"train_people": config.train_people, "test_people": config.test_people, "clips": config.clips}
-    return open_added(source, "gestures", options)
+    if config.size or config.roi:
+        raise ConfigError("size, roi: need recordings in a folder (found data = gestures without root)")
+    return _open_added(source, config.model_dump(include={"train_people", "test_people", "clips"}))
 
 
 OPENERS: Mapping[str, Callable[[DataSource], DataSet]] = {
@@ -109,7 +93,7 @@ OPENERS: Mapping[str, Callable[[DataSource], DataSet]] = {
     "mnist": open_mnist,
     "tonic": open_tonic,
 }
-"""Functions that open a data set, by kind."""
+"""Functions that open a data set, by kind. They return the parts that it has; `open_dataset` draws the others."""
 
 
 def open_cache(config: DataConfig) -> Cache | None:
@@ -142,7 +126,8 @@ def open_dataset(
     """
     config = config if isinstance(config, DataConfig) else folder_config(config)
     config.check_kinds(dict(config))
-    _check_framing(config)
+    if config.fit is not None and config.input_size is None:
+        raise ConfigError(f"fit = {config.fit}: needs a size to fit recordings to (found size = null)")
 
     # A folder that is missing now may be what a download creates.
     for name, folder in (("root", config.root), ("test_root", config.test_root)):
@@ -150,14 +135,5 @@ def open_dataset(
             raise DataError(f"{name} = {folder}: no such folder")
 
     source = DataSource(config, bins, open_cache(config), progress)
-    open_kind = OPENERS.get(config.data)
-    data = open_added(source, config.data, {}) if open_kind is None else open_kind(source)
-    return replace(data, root=config.root)
-
-
-def _check_framing(config: DataConfig) -> None:
-    """Check that there are recordings to frame, and a size to fit them to."""
-    if config.fit is not None and config.input_size is None:
-        raise ConfigError(f"fit = {config.fit}: needs a size to fit recordings to (found size = null)")
-    if config.data == "gestures" and config.root is None and (config.size or config.roi):
-        raise ConfigError("size, roi: need recordings in a folder (found data = gestures without root)")
+    data = OPENERS.get(config.data, _open_added)(source)
+    return divide_parts(replace(data, root=config.root), config)

@@ -157,32 +157,16 @@ def augment(
         spikes = spikes[..., ::-1]
         label = int(mirrored[label])
 
-    down, right = rng.integers(-config.shift_px, config.shift_px + 1, 2).tolist()
-    spikes = _shift(spikes, down, right)
+    # A shifted copy is a window of the image with a border of 0.
+    H, W = spikes.shape[-2:]
+    top, left = (config.shift_px - rng.integers(-config.shift_px, config.shift_px + 1, 2)).tolist()
+    border = (config.shift_px, config.shift_px)
+    spikes = np.pad(spikes, [(0, 0), (0, 0), border, border])[..., top : top + H, left : left + W]
     if config.cut_out and rng.random() < 0.5:
-        H, W = spikes.shape[-2:]
         height = round(config.cut_out * H)
         width = round(config.cut_out * W)
         top = int(rng.integers(0, H - height + 1))
         left = int(rng.integers(0, W - width + 1))
-
         spikes[..., top : top + height, left : left + width] = 0
 
     return spikes, label
-
-
-def _shift(spikes: SpikeTensor, down: int, right: int) -> SpikeTensor:
-    """Return a shifted copy, padded with 0."""
-    moved = np.zeros(spikes.shape, spikes.dtype)
-    H, W = spikes.shape[-2:]
-
-    to_rows = slice(max(down, 0), H + min(down, 0))
-    from_rows = slice(max(-down, 0), H + min(-down, 0))
-    to_columns = slice(max(right, 0), W + min(right, 0))
-    from_columns = slice(max(-right, 0), W + min(-right, 0))
-
-    # A shift by the complete image or more leaves nothing.
-    if abs(down) < H and abs(right) < W:
-        moved[..., to_rows, to_columns] = spikes[..., from_rows, from_columns]
-
-    return moved

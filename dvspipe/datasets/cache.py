@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import zlib
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -66,6 +67,16 @@ class Cache:
     def path(self, digest: str) -> Path:
         """Return the path of the arrays with a digest."""
         return self.folder / f"{digest[:2]}/{digest[2:]}{ARRAYS}"
+
+    def get(self, digest: str, make: Callable[[], Mapping[str, NDArray[Any]]]) -> Mapping[str, NDArray[Any]]:
+        """Return the named arrays with a digest; if they are missing, make and store them."""
+        stored = self.read(digest)
+        if stored is not None:
+            return stored
+
+        made = make()
+        self.write(digest, **made)
+        return made
 
     def read(self, digest: str) -> dict[str, NDArray[Any]] | None:
         """Read the named arrays with a digest; return None if they are missing or corrupted."""

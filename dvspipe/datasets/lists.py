@@ -5,18 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, model_validator
 
 from ..base.errors import DataError
 from ..base.pool import ALL, Shard
 from ..recordings.conversion import ConversionTask, FilmSpan
 from ..recordings.sources import find_sources
 from ..results.splits import MAX_SPLITS_BYTES, Part, SplitRow
-from ..results.tables import Record, list_errors, read_csv
+from ..results.tables import Record, read_table
 
 # UCF101: v_CLASS_gGROUP_cCLIP.avi. HMDB51: FILM_CLASS_BODY_CAMERA_PEOPLE_VIEW_QUALITY_CLIP.avi.
 FILM_PATTERNS = (
@@ -24,8 +25,6 @@ FILM_PATTERNS = (
     r"^.+(?=_[fhlu]_[cn]m_np\d+_(?:ba|fr|le|ri)_(?:bad|goo|med)_\d+\.)",
 )
 """Patterns of the film in the file names of published data sets."""
-COLUMNS = "file,class,part, and optionally group,start_s,stop_s,split"
-MAX_NAMED = 3  # files named in a message
 LISTED_SUFFIX = ".h5"
 
 
@@ -46,6 +45,11 @@ class ListedClip(Record):
     """Stop of the clip in the video, in seconds (exclusive); None: end of the video."""
     split: int = Field(default=1, ge=1)
     """Number of the split."""
+
+    @model_validator(mode="after")
+    def _check_span(self) -> Self:
+        _ = self.span
+        return self
 
     @property
     def span(self) -> FilmSpan | None:
@@ -87,22 +91,7 @@ def read_list(path: Path) -> list[ListedClip]:
         >>> clip.split, clip.class_name, clip.part, clip.recording
         (1, 'wave', 'train', 'wave/clips_a_0001.5.h5')
     """
-    header, rows = read_csv(path, MAX_SPLITS_BYTES)
-    for name in ("file", "class", "part"):
-        if name not in header:
-            raise DataError(f"{path}: no column {name} (found {','.join(header)}, expected {COLUMNS})")
-
-    clips = []
-    for where, cells in rows:
-        try:
-            clip = ListedClip.model_validate({name: value for name, value in cells.items() if value})
-            _ = clip.span
-        except ValidationError as error:
-            raise DataError(f"{where}: not a clip ({list_errors(error)})") from error
-        except ValueError as error:
-            raise DataError(f"{where}: {error}") from error
-        clips.append(clip)
-    return clips
+    return read_table(path, ListedClip, ("file", "class", "part"), MAX_SPLITS_BYTES)
 
 
 @dataclass(frozen=True)
@@ -155,19 +144,14 @@ def plan_listed(videos: Path, out: Path, clips: Sequence[ListedClip], *, shard: 
             tasks[clip.recording] = ConversionTask(path_of[clip.file], out / clip.recording, noise_name, clip.span)
 
     listed = {clip.file for clip in clips}
-    notes = (
-        *_note(f"{videos}: listed videos are missing", listed - path_of.keys()),
-        *_note(f"{videos}: videos are not in the list, and are not converted", path_of.keys() - listed),
+    differences = {
+        "listed videos are missing": listed - path_of.keys(),
+        "videos are not in the list, and are not converted": path_of.keys() - listed,
+    }
+    notes = tuple(
+        f"{videos}: {what}: {len(files):,}, such as {min(files)}" for what, files in differences.items() if files
     )
     if not rows:
         raise DataError("; ".join(notes) or f"{videos}: the list has no clips")
 
     return ListedConversions(tuple(tasks.values()), tuple(rows.values()), notes)
-
-
-def _note(what: str, names: Iterable[str]) -> Iterator[str]:
-    """Yield a line with the number of files and some of their names, if there are any."""
-    listed = sorted(names)
-    if listed:
-        shown = ", ".join(listed[:MAX_NAMED]) + (", ..." if len(listed) > MAX_NAMED else "")
-        yield f"{what}: {len(listed):,} ({shown})"

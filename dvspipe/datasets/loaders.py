@@ -1,41 +1,37 @@
-"""PyTorch datasets and data loaders.
+"""PyTorch data set and loader of spike tensors.
 
 Example::
 
     dataset = SpikeDataset("recordings", BinConfig(steps=20, step_us=15_000), part="train")
     for spikes, labels in loader(dataset, 32, shuffle=True, num_workers=2):
         ...  # uint8 counts [T, B, C, H, W], int64 [B]
-
-`SpikeDataset` has one item per recording, `EventStream` one per window of a recording. `loader` creates a `DataLoader`
-of either.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from itertools import chain, islice
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset
 
-from ..base.errors import ConfigError, DataError, count_noun
-from ..encoding import BinConfig, BinCounts, encode_stream
-from ..events import Events
-from ..formats import NO_HINTS, Hints, open_recording
-from . import DataConfig, DataSet, Part, SampleEncoder, TensorSettings, encode_image, open_cache, open_dataset
+from ..base.errors import DataError, count_noun
+from ..encoding import BinConfig, BinCounts
+from ..results.splits import Part
+from . import open_cache, open_dataset
+from .config import DataConfig
+from .samples import DataSet
+from .tensors import SampleEncoder, TensorSettings, encode_image
 
-__all__ = ["EventStream", "SpikeBatch", "SpikeDataset", "collate", "loader"]
+__all__ = ["SpikeDataset", "collate", "loader"]
 
 log = logging.getLogger(__name__)
 
 LoadedItem = tuple[Tensor, int]
-"""Spikes [T, C, H, W], and their label or start time."""
+"""Spikes [T, C, H, W] and their label."""
 
 
 class SpikeDataset(Dataset[LoadedItem]):
@@ -50,7 +46,6 @@ class SpikeDataset(Dataset[LoadedItem]):
         bins: Binning of the tensors.
         part: `train`, `validation` or `test`, divided like `dvspipe train`; None: all recordings. With
             `views` > 1 in the settings, items of `train` are random variants, drawn with torch's generator.
-        transform: Function applied to each tensor [T, C, H, W].
 
     Attributes:
         classes: Class names; a label is an index into them.
@@ -62,6 +57,7 @@ class SpikeDataset(Dataset[LoadedItem]):
             read, is empty, or comes from another sensor; the message names it.
 
     Example:
+        >>> from dvspipe import Events
         >>> from dvspipe.datasets import from_recordings
         >>> events = Events([0, 10, 30], [3, 4, 4], [1, 1, 6], [True, True, False], "12x7")
         >>> dataset = SpikeDataset(from_recordings([(events, 0), (events, 1)]), BinConfig(steps=5, step_us=10))
@@ -71,33 +67,24 @@ class SpikeDataset(Dataset[LoadedItem]):
     """
 
     def __init__(
-        self,
-        source: str | Path | DataConfig | DataSet,
-        bins: BinConfig = BinConfig(),
-        *,
-        part: Part | None = None,
-        transform: Callable[[Tensor], Tensor] | None = None,
+        self, source: str | Path | DataConfig | DataSet, bins: BinConfig = BinConfig(), *, part: Part | None = None
     ) -> None:
         bins = bins.part(BinConfig)
         data = source if isinstance(source, DataSet) else open_dataset(source, bins)
         config = source if isinstance(source, DataConfig) else DataConfig()
 
-        if part is not None and part not in data.parts:
-            raise DataError(f"{data.title}: no part {part} (expected one of {', '.join(data.parts)})")
-
-        self.samples = data.samples if part is None else data.parts[part]
+        self.samples = data.samples if part is None else data.parts.get(part, ())
         if not self.samples:
-            raise DataError(f"{data.title}: no recordings{f' in the part {part}' if part else ''}")
+            raise DataError(f"{data.title}: no recordings in part {part} (expected one of {', '.join(data.parts)})")
 
         self.classes = data.classes
         self.sensor = data.sensor
-        self.transform = transform
         self.labels = torch.tensor([sample.label for sample in self.samples])
 
         # Only training sees variants of a recording.
         views = config.views if part == "train" else 1
-        self._encoder = SampleEncoder(TensorSettings(bins, views, vary=config), open_cache(config))
-        self._shape = bins.shape(data.sensor)
+        self._encode = SampleEncoder(TensorSettings(bins, views, vary=config), open_cache(config))
+        self._shape = (bins.steps, *bins.shape(data.sensor))
         self._digests: dict[int, str] = {}
         self._has_warned = False
 
@@ -105,161 +92,67 @@ class SpikeDataset(Dataset[LoadedItem]):
         return len(self.samples)
 
     def __repr__(self) -> str:
-        bins = self._encoder.settings.bins
-        shape = [bins.steps, *self._shape]
-        return f"SpikeDataset({count_noun(len(self), 'recording')}, {len(self.classes)} classes, {shape})"
+        counts = f"{count_noun(len(self), 'recording')}, {len(self.classes)} classes"
+        return f"SpikeDataset({counts}, {list(self._shape)})"
 
     def __getitem__(self, number: int) -> LoadedItem:
-        """Return the spikes [T, C, H, W] of a recording, and its label.
+        """Return the spikes [T, C, H, W] of a recording, or of one of its random variants, and its label.
 
         Raises:
             IndexError: If `number` is out of range; this ends a loop.
         """
         sample = self.samples[number]
+        settings = self._encode.settings
         if sample.code is not None:
-            spikes = torch.from_numpy(encode_image(sample, number, self._encoder.settings))
-        else:
-            spikes = torch.from_numpy(self._draw_view(number))
-        return (spikes if self.transform is None else self.transform(spikes)), sample.label
+            return torch.from_numpy(encode_image(sample, number, settings)), sample.label
 
-    def _draw_view(self, number: int) -> np.ndarray[Any, Any]:
-        """Return the spikes of a recording, or of one of its random variants."""
-        sample = self.samples[number]
-        if number not in self._digests:
-            self._digests[number] = self._encoder.digest(sample)
-        encoded = self._encoder.encode(sample, self._digests[number])
+        encoded = self._encode(sample, digest=self._digests.get(number, ""))
+        self._digests[number] = encoded.digest
+        if encoded.spikes.shape[1:] != self._shape:
+            raise DataError(f"{sample.name}: comes from another sensor than {self.sensor}")
 
-        lost = BinCounts(*encoded.counts.tolist()).explain_outside(self._encoder.settings.bins)
+        lost = BinCounts(*encoded.counts.tolist()).explain_outside(settings.bins)
         if lost is not None and not self._has_warned:
             self._has_warned = True
             log.warning("%s: %s; by = recording divides recordings into steps", sample.name, lost)
 
-        views = encoded.spikes
-        if views.shape[-3:] != self._shape:
-            raise DataError(f"{sample.name}: comes from another sensor than {self.sensor}")
-
         # A generator of torch, because loaders give each worker another seed of it.
-        view: np.ndarray[Any, Any] = views[int(torch.randint(len(views), ())) if len(views) > 1 else 0]
-        return view
+        view = int(torch.randint(settings.views, ())) if settings.views > 1 else 0
+        return torch.from_numpy(encoded.spikes[view]), sample.label
 
 
-class EventStream(IterableDataset[LoadedItem]):
-    """PyTorch iterable dataset of a recording of any length: consecutive windows of T steps, in bounded memory.
-
-    The windows contain all steps of `dvspipe.encode_stream`, including steps without events, so time stays correct for
-    a stateful network. The last window is padded with steps of 0. Several workers of a loader alternate between
-    windows; each reads the complete recording.
-
-    Args:
-        recording: Path of a recording, or events.
-        bins: Binning of the windows; `by` must be `time`.
-        hints: Metadata that the file lacks.
-
-    Yields:
-        Spikes [T, C, H, W] of a window, and the start of its first step in microseconds.
-
-    Raises:
-        ConfigError: If `by` is not `time`.
-        DvspipeError: If the recording cannot be read, while iterating.
-
-    Example:
-        >>> events = Events([100, 110, 175], [3, 4, 4], [1, 1, 6], [True, True, False], "12x7")
-        >>> stream = EventStream(events, BinConfig(steps=3, step_us=10))
-        >>> [(start_us, int(spikes.sum())) for spikes, start_us in stream]
-        [(100, 2), (130, 0), (160, 1)]
-    """
-
-    def __init__(
-        self,
-        recording: str | Path | Events,
-        bins: BinConfig = BinConfig(),
-        *,
-        hints: Hints = NO_HINTS,
-    ) -> None:
-        self.bins = bins
-        if self.bins.by != "time":
-            raise ConfigError(f"by = {self.bins.by}: needs a complete recording (expected by = time in a stream)")
-
-        self.recording = recording
-        self.hints = hints
-
-    def __iter__(self) -> Iterator[LoadedItem]:
-        worker = get_worker_info()
-        first, every = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        return islice(self._windows(), first, None, every)
-
-    def _windows(self) -> Iterator[LoadedItem]:
-        parts: Iterable[Events] = (
-            [self.recording]
-            if isinstance(self.recording, Events)
-            else open_recording(self.recording, self.hints).chunks()
-        )
-        filled = (part for part in parts if len(part))
-        first = next(filled, None)
-        if first is None:
-            return
-
-        # A window starts where the previous one ends.
-        T = self.bins.steps
-        start_us = int(first.t[0])
-        steps = encode_stream(chain([first], filled), self.bins)
-        while window := [*islice(steps, T)]:
-            spikes = np.zeros((T, *window[0].shape), window[0].dtype)
-            np.stack(window, out=spikes[: len(window)])
-            yield torch.from_numpy(spikes), start_us
-            start_us += self.bins.tensor_us
-
-
-class SpikeBatch(NamedTuple):
-    """Batch of a loader; a pair, as every loader of PyTorch yields.
-
-    Args:
-        spikes: Spikes [T, B, C, H, W], or [B, T, C, H, W] if batch first.
-        labels: Labels, int64 [B]; for an `EventStream`, the start of each window in microseconds.
-    """
-
-    spikes: Tensor
-    labels: Tensor
-
-
-def collate(items: Sequence[LoadedItem], *, time_first: bool = True) -> SpikeBatch:
-    """Collate spike tensors of one shape into a batch: a `collate_fn` for any loader.
+def collate(items: Sequence[LoadedItem]) -> tuple[Tensor, Tensor]:
+    """Collate spike tensors of one shape into a batch with time first: a `collate_fn` for any loader.
 
     Args:
         items: B pairs of spikes [T, C, H, W] and a label.
-        time_first: Whether time is the first axis, as in networks of dvspipe and Norse.
+
+    Returns:
+        Spikes [T, B, C, H, W], as networks of dvspipe and Norse take them, and labels, int64 [B].
 
     Example:
         >>> spikes, labels = collate([(torch.ones(4, 1, 3, 3), 0), (torch.ones(4, 1, 3, 3), 1)])
         >>> spikes.shape, labels
         (torch.Size([4, 2, 1, 3, 3]), tensor([0, 1]))
     """
-    spikes = torch.stack([tensor for tensor, _ in items], dim=int(time_first))
-    return SpikeBatch(spikes, torch.tensor([label for _, label in items]))
+    return torch.stack([spikes for spikes, _ in items], dim=1), torch.tensor([label for _, label in items])
 
 
 def loader(
-    dataset: Dataset[LoadedItem],
-    batch_size: int = 32,
-    *,
-    shuffle: bool = False,
-    time_first: bool = True,
-    **options: Any,
+    dataset: Dataset[LoadedItem], batch_size: int = 32, *, shuffle: bool = False, **options: Any
 ) -> DataLoader[LoadedItem]:
-    """Create a `DataLoader` that yields pairs of spikes and labels with time first, the items of the dataset.
-
-    With `time_first=False`, the items equal the items of torch's `DataLoader(dataset)`.
+    """Create a `DataLoader` that yields pairs of spikes and labels with time first.
 
     Args:
-        dataset: `SpikeDataset`, `EventStream`, or any dataset with the same kind of items.
+        dataset: `SpikeDataset`, or any dataset with the same kind of items.
         batch_size: Batch size B; the last batch may be smaller.
         shuffle: Whether to shuffle the recordings in each epoch, with torch's generator.
-        time_first: Whether batches are [T, B, C, H, W]; otherwise [B, T, C, H, W].
         options: Other arguments of `torch.utils.data.DataLoader`, such as `num_workers`, `pin_memory`,
             `persistent_workers`, `sampler`, `drop_last`, `generator` and `multiprocessing_context`. Use `spawn` for
             data sets of videos, because OpenCV does not survive a fork.
 
     Example:
+        >>> from dvspipe import Events
         >>> from dvspipe.datasets import from_recordings
         >>> events = Events([0, 10, 30], [3, 4, 4], [1, 1, 6], [True, True, False], "12x7")
         >>> dataset = SpikeDataset(from_recordings([(events, 0), (events, 1)]), BinConfig(steps=5, step_us=10))
@@ -267,6 +160,4 @@ def loader(
         ...     print(spikes.shape, labels)
         torch.Size([5, 2, 2, 7, 12]) tensor([0, 1])
     """
-    # A `DataLoader` of an iterable dataset refuses `shuffle=False`, too.
-    collate_fn = partial(collate, time_first=time_first)
-    return DataLoader(dataset, batch_size, shuffle=shuffle or None, collate_fn=collate_fn, **options)
+    return DataLoader(dataset, batch_size, shuffle=shuffle, collate_fn=collate, **options)

@@ -19,7 +19,7 @@ from ..encoding import CODES, BinConfig, Contrast, SpikeCode
 from ..events import SensorSize
 from ..results.splits import Part
 from .config import DataConfig
-from .samples import DataSet, Image, Sample, draw_missing
+from .samples import DataSet, Sample
 from .source import DataSource
 
 DIGIT_PX = 28
@@ -31,7 +31,7 @@ IDX_FILES: Mapping[MnistPart, tuple[str, str]] = {
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
 SUBFOLDERS = ("", "MNIST/raw")  # torchvision uses the second
-UNSIGNED_BYTES = 0x08  # type code of all MNIST files
+UNSIGNED_BYTES = b"\0\0\x08"  # start of all MNIST files
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -47,18 +47,17 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         except (OSError, EOFError, zlib.error) as error:
             raise FormatError(f"{path}: corrupted gzip file ({error})") from error
 
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] != UNSIGNED_BYTES or not content[3]:
+    # The header has the number of dimensions in its fourth byte, and 4 bytes for each of them.
+    dimensions = content[3] if content[:3] == UNSIGNED_BYTES and len(content) > 3 else 0
+    begin = 4 + 4 * dimensions
+    if not dimensions or len(content) < begin:
+        found = f"found {len(content)} bytes that start with {content[:4].hex(' ') or 'nothing'}"
         raise FormatError(
-            f"{path}: not an IDX file of bytes (starts with {content[:4].hex(' ') or 'nothing'}, expected 00 00 08 and "
-            "the number of dimensions)"
+            f"{path}: not an IDX file of bytes, or truncated ({found}, expected 00 00 08, the number of dimensions and "
+            "the size of each)"
         )
 
-    # The header has the number of dimensions in its fourth byte, and 4 bytes for each of them.
-    begin = 4 + 4 * content[3]
-    if len(content) < begin:
-        raise FormatError(f"{path}: truncated in its header (found {len(content)} bytes, expected at least {begin})")
-
-    shape = tuple(np.frombuffer(content, ">u4", content[3], 4).tolist())
+    shape = tuple(np.frombuffer(content, ">u4", dimensions, 4).tolist())
     values = len(content) - begin
     if values != math.prod(shape):
         expected = f"{' x '.join(map(str, shape))} = {math.prod(shape)}"
@@ -139,7 +138,7 @@ def open_mnist(source: DataSource) -> DataSet:
                 name=f"{root}/{part} image {row + 1}",
                 label=int(labels[row]),
                 group=f"{part} {row + 1}",
-                load=partial(_take_row, images, row),
+                load=partial(images.__getitem__, row),
                 version=partial(str, row),
                 code=code,
             )
@@ -147,10 +146,4 @@ def open_mnist(source: DataSource) -> DataSet:
         ]
 
     sensor = SensorSize(width=DIGIT_PX, height=DIGIT_PX)
-    data = DataSet("MNIST", DIGIT_CLASSES, sensor, fixed_test=True)
-    return data.with_parts(draw_missing(parts, source.config))
-
-
-def _take_row(images: Image, row: int) -> Image:
-    image: Image = images[row]
-    return image
+    return DataSet("MNIST", DIGIT_CLASSES, sensor).with_parts(parts)

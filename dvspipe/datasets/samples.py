@@ -1,10 +1,9 @@
-"""Samples: labelled recordings that load on demand, and their random division into parts."""
+"""Samples, labelled recordings that load on demand, and data sets of them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -15,11 +14,9 @@ from numpy.typing import NDArray
 from pydantic_core import to_json
 
 from ..base.errors import Brief, DataError, DvspipeError, brief, count_noun
-from ..base.progress import Progress
 from ..encoding import SpikeCode
 from ..events import Events, SensorSize, digest_events
 from ..results.splits import PARTS, Part
-from .config import DataConfig
 
 Image = NDArray[np.uint8]
 """Image [H, W], encoded by a spike code."""
@@ -127,8 +124,8 @@ class DataSet:
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     def with_parts(self, parts: Mapping[Part, Iterable[Sample]]) -> DataSet:
-        """Return the data set with other samples."""
-        train, validation, test = (tuple(parts[part]) for part in PARTS)
+        """Return the data set with other samples; parts that are not given are empty."""
+        train, validation, test = (tuple(parts.get(part, ())) for part in PARTS)
         return replace(self, train=train, validation=validation, test=test)
 
     def with_classes(self, classes: tuple[str, ...]) -> DataSet:
@@ -165,8 +162,8 @@ def name_classes(labels: Sequence[int | str]) -> tuple[str, ...]:
     """
     names = {label for label in labels if isinstance(label, str)}
     numbers = {label for label in labels if isinstance(label, int)}
-    if names and numbers:
-        raise DataError(f"labels: names and numbers (found {min(names)!r} and {min(numbers)}, expected one of both)")
+    if bool(names) == bool(numbers):
+        raise DataError(f"labels: not classes (found {brief(labels)}, expected either names or integers >= 0)")
     return tuple(sorted(names)) or tuple(str(label) for label in range(1 + max(numbers)))
 
 
@@ -189,130 +186,6 @@ def count_recordings(samples: Sequence[Sample], kind: str = "") -> str:
     return f"{count_noun(len(samples), 'clip')} of {count_noun(len(files), recording)}"
 
 
-def divide(
-    samples: Sequence[Sample], share: float, seed: int, *, in_time: Collection[int] = ()
-) -> tuple[list[Sample], list[Sample]]:
-    """Divide samples into two parts; the second has a fraction `share` of the groups, none if it is 0.
-
-    Groups are drawn at random. If the samples of each group have the same label, they are drawn class by class, and at
-    least one group of each class stays in the first part.
-
-    Args:
-        samples: Samples to divide.
-        share: Share of the second part.
-        seed: Seed of the draw.
-        in_time: Labels whose last groups are the second part, instead of groups drawn at random.
-
-    Raises:
-        DataError: If there are too few groups.
-    """
-    if not share:
-        return list(samples), []
-
-    labels: defaultdict[str, set[int]] = defaultdict(set)
-    for sample in samples:
-        labels[sample.group].add(sample.label)
-
-    # If each group has one label, the division is stratified: a pool for each class, otherwise one pool.
-    pools: defaultdict[int, list[str]] = defaultdict(list)
-    is_stratified = all(len(group_labels) == 1 for group_labels in labels.values())
-    for group, group_labels in labels.items():
-        pools[min(group_labels) if is_stratified else -1].append(group)
-
-    rng = np.random.default_rng(seed)
-    second: set[str] = set()
-    for label, pool in sorted(pools.items()):
-        held_out = max(0, min(max(1, round(share * len(pool))), len(pool) - 1))
-        if label in in_time:
-            second.update(pool[len(pool) - held_out :])
-        else:
-            second.update(rng.permutation(sorted(pool))[:held_out].tolist())
-
-    if not second:
-        raise DataError(
-            f"{samples[0].name} and others: too few recordings for three parts, training, validation and test "
-            "(expected three recordings of a class, or recordings of three people with group)"
-        )
-
-    return [one for one in samples if one.group not in second], [one for one in samples if one.group in second]
-
-
-def draw_missing(
-    parts: Mapping[Part, Sequence[Sample]], config: DataConfig, in_time: Collection[int] = ()
-) -> Mapping[Part, Sequence[Sample]]:
-    """Draw the test part and the validation part from the training part, unless they have samples; see `divide`."""
-    train, validation, test = (parts.get(part, ()) for part in PARTS)
-    if not test:
-        train, test = divide(train, config.test, config.seed + 1, in_time=in_time)
-    if not validation:
-        train, validation = divide(train, config.validation, config.seed, in_time=in_time)
-    return {"train": train, "validation": validation, "test": test}
-
-
-def separate_few(samples: Sequence[Sample], parts: int) -> tuple[list[Sample], set[int]]:
-    """Make each sample its own group in classes with fewer groups than parts; return these labels, too.
-
-    Classes that have fewer samples than parts, too, are left as they are.
-    """
-    groups: defaultdict[int, Counter[str]] = defaultdict(Counter)
-    for sample in samples:
-        groups[sample.label][sample.group] += 1
-
-    few = {label for label, counts in groups.items() if len(counts) < parts <= max(counts.values())}
-    return [replace(sample, group=sample.name) if sample.label in few else sample for sample in samples], few
-
-
-def leave_out_copies(data: DataSet, progress: Progress | None = None) -> DataSet:
-    """Leave out validation and test samples with the same content as a sample of an earlier part.
-
-    Args:
-        data: Data set; images are not compared.
-        progress: Called with the number of samples done and the total.
-
-    Raises:
-        DataError: If a sample cannot be read, or a part has no samples left.
-    """
-    if data.inputs is not None:
-        return data
-
-    first: dict[str, str] = {}
-    copies: dict[str, str] = {}
-    remaining: dict[Part, list[Sample]] = {}
-    count = 0
-
-    # Copies within a part are kept; only a copy in another part would be tested on what was trained.
-    for part, samples in data.parts.items():
-        versions = {}
-        for sample in samples:
-            versions[sample.name] = sample.read_version()
-            count += 1
-            if progress:
-                progress(count, len(data.samples))
-
-        copies |= {name: first[content] for name, content in versions.items() if content in first}
-        remaining[part] = [sample for sample in samples if sample.name not in copies]
-        if samples and not remaining[part]:
-            raise DataError(
-                f"{data.title}: all {len(samples)} {part} recordings have the same content as others, such as "
-                f"{samples[0].name} and {copies[samples[0].name]}"
-            )
-
-        first = {content: name for name, content in reversed(versions.items())} | first
-
-    return replace(data.with_parts(remaining), copies=copies)
-
-
-def check_groups(train: Iterable[Sample], test: Iterable[Sample]) -> None:
-    """Check that no group is in both parts."""
-    by_group = {sample.group: sample for sample in train}
-    for sample in test:
-        if sample.group in by_group:
-            raise DataError(
-                f"{sample.name}: is in the test part and {by_group[sample.group].name} in the training part, but both "
-                f"belong to {sample.group!r} (expected each person or source in only one part)"
-            )
-
-
 def version_of_file(path: Path, *more: object) -> str:
     """Return a digest of the content of a file or folder, and of `more`: other dependencies of a sample."""
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
@@ -323,16 +196,17 @@ def version_of_file(path: Path, *more: object) -> str:
     return hashlib.blake2b(to_json((content, *more)), digest_size=16).hexdigest()
 
 
-def version_of_events(events: Events) -> str:
-    """Return a digest of events in memory."""
-    return digest_events(events, events.sensor).sha256
-
-
 @lru_cache(maxsize=1 << 16)
 def _digest(path: Path, _size: int, _mtime_ns: int) -> str:
     """Return a digest of a file's content, cached while its size and modification time stay the same."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
+
+
+def version_of_events(load: Callable[[], Events]) -> str:
+    """Return a digest of the events that a function loads."""
+    events = load()
+    return digest_events(events, events.sensor).sha256
 
 
 def is_synthetic(folder: Path) -> bool:

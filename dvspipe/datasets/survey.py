@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,7 +14,7 @@ from pydantic import Field
 
 from ..base.errors import DataError
 from ..base.pool import map_items
-from ..base.progress import Progress
+from ..base.progress import Progress, ignore_progress
 from ..base.texts import TextTable, show_name
 from ..events import Events, SensorSize
 from ..results.tables import Record, Row, write_csv
@@ -88,88 +89,73 @@ class Measurement:
         version: Digest of its content; empty: it cannot be loaded.
         duration_us: Time from the first to the last event in microseconds.
         on: Number of ON events.
+        problem: Why it cannot be used; empty: it can.
     """
 
-    label: int
     sensor: SensorSize
     version: str = ""
     events: int = 0
     duration_us: int = 0
     on: int = 0
-    problems: tuple[str, ...] = ()
+    problem: str = ""
 
 
-def survey(data: DataSet, progress: Progress | None = None, *, jobs: int | str = 1) -> Survey:
+def survey(data: DataSet, progress: Progress = ignore_progress, *, jobs: int | str = 1) -> Survey:
     """Load each recording of a data set, and summarize its content and problems.
 
     Problems are recordings that cannot be loaded, are empty, come from another sensor, are duplicates or are in folders
     that are not read; and classes without training recordings.
     """
+    groups: dict[tuple[str, str], list[tuple[Sample, Measurement]]] = {}
+    problems = [*data.warnings]
+    first: dict[str, str] = {}
+    parts = [part for part, samples in data.parts.items() for _ in samples]
     measured = measure(data, progress, jobs=jobs)
+    for sample, part, found in zip(data.samples, parts, measured, strict=True):
+        for key in product((data.classes[sample.label], EVERYTHING), (part, EVERYTHING)):
+            groups.setdefault(key, []).append((sample, found))
 
-    # Samples of one file have the same problems.
-    problems = [*data.warnings, *(problem for measurement in measured for problem in measurement.problems)]
-    missing = sorted(set(range(len(data.classes))) - {sample.label for sample in data.train})
+        if found.problem:
+            problems.append(found.problem)
+        name = f"{sample.name} ({part})"
+        if found.version and first.setdefault(found.version, name) != name:
+            problems.append(f"{name}: the same content as {first[found.version]}")
+
+    missing = [name for name in data.classes if (name, "train") not in groups]
     if missing:
-        names = ", ".join(data.classes[label] for label in missing)
-        problems.append(f"{data.title}: the training part has no recordings of {names}")
+        problems.append(f"{data.title}: the training part has no recordings of {', '.join(missing)}")
 
+    order = product((*data.classes, EVERYTHING), (*data.parts, EVERYTHING))
     return Survey(
         title=data.title,
         sensor=str(data.sensor),
         synthetic=data.synthetic,
-        rows=tuple(_list_rows(data, measured)),
-        problems=tuple(dict.fromkeys(problems)),
+        rows=tuple(_sum_up(*key, groups[key]) for key in order if key in groups),
+        problems=tuple(dict.fromkeys(problems)),  # samples of one file have the same problems
     )
 
 
-def _list_rows(data: DataSet, measured: Sequence[Measurement]) -> Iterator[SurveyRow]:
-    """Yield a row for each class and part with recordings, and the sums over parts and classes."""
-    parts = [part for part, samples in data.parts.items() for _ in samples]
-    labels = sorted({recording.label for recording in measured})
-    for label in (*labels, None):
-        for part in (*data.parts, EVERYTHING):
-            chosen = [
-                (sample, recording)
-                for sample, part_of_sample, recording in zip(data.samples, parts, measured, strict=True)
-                if label in (None, sample.label) and part in (EVERYTHING, part_of_sample)
-            ]
-            if not chosen:
-                continue
-
-            events = sum(recording.events for _, recording in chosen)
-            seconds = sum(recording.duration_us for _, recording in chosen) / 1e6
-            yield SurveyRow(
-                class_name=EVERYTHING if label is None else data.classes[label],
-                part=part,
-                recordings=len(chosen),
-                groups=len({sample.group for sample, _ in chosen}),
-                seconds=seconds,
-                events=events,
-                rate_hz=events / seconds if seconds else None,
-                on_fraction=sum(recording.on for _, recording in chosen) / events if events else None,
-            )
+def _sum_up(class_name: str, part: str, measured: Sequence[tuple[Sample, Measurement]]) -> SurveyRow:
+    """Return the row of some recordings."""
+    events = sum(found.events for _, found in measured)
+    seconds = sum(found.duration_us for _, found in measured) / 1e6
+    return SurveyRow(
+        class_name=class_name,
+        part=part,
+        recordings=len(measured),
+        groups=len({sample.group for sample, _ in measured}),
+        seconds=seconds,
+        events=events,
+        rate_hz=events / seconds if seconds else None,
+        on_fraction=sum(found.on for _, found in measured) / events if events else None,
+    )
 
 
-def measure(data: DataSet, progress: Progress | None = None, *, jobs: int | str = 1) -> list[Measurement]:
+def measure(data: DataSet, progress: Progress = ignore_progress, *, jobs: int | str = 1) -> list[Measurement]:
     """Load each recording of a data set, and return its figures."""
-    measurements: list[Measurement] = []
-    first: dict[str, str] = {}
-
-    parts = [part for part, samples in data.parts.items() for _ in samples]
     work = partial(_measure, sensor=data.sensor)
-    for outcome in map_items(work, data.samples, jobs=jobs, ordered=True, progress=progress):
-        measured = outcome.result()
-        name = f"{outcome.item.name} ({parts[outcome.index]})"
-
-        if measured.version in first:
-            copy = f"{name}: the same content as {first[measured.version]}"
-            measured = replace(measured, problems=(*measured.problems, copy))
-        elif measured.version:
-            first[measured.version] = name
-        measurements.append(measured)
-
-    return measurements
+    outcomes = map_items(work, data.samples, jobs=jobs, ordered=True, progress=progress)
+    return [outcome.result() for outcome in outcomes]
 
 
 def _measure(sample: Sample, _progress: Progress, *, sensor: SensorSize) -> Measurement:
@@ -177,16 +163,13 @@ def _measure(sample: Sample, _progress: Progress, *, sensor: SensorSize) -> Meas
         events = sample.read_content()
         version = sample.read_version()
     except DataError as error:
-        return Measurement(sample.label, sensor, problems=(str(error),))
+        return Measurement(sensor, problem=str(error))
 
     if not isinstance(events, Events):
         raise DataError(f"{sample.name}: is an image (expected recordings of events)")
 
-    problems = []
-    if not len(events):
-        problems.append(f"{sample.name}: contains no events")
+    problem = "" if len(events) else f"{sample.name}: contains no events"
     if events.sensor != sensor:
-        problems.append(f"{sample.name}: comes from a sensor of {events.sensor} (expected {sensor})")
-
+        problem = f"{sample.name}: comes from a sensor of {events.sensor} (expected {sensor})"
     on = int(np.count_nonzero(events.p))
-    return Measurement(sample.label, events.sensor, version, len(events), events.duration_us, on, tuple(problems))
+    return Measurement(events.sensor, version, len(events), events.duration_us, on, problem)

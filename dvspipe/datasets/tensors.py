@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import ConfigError, DataError
+from ..base.errors import ConfigError, DataError, count_noun
 from ..base.pool import map_items, prefetch
 from ..base.progress import Progress, ignore_progress
 from ..encoding import BinConfig, BinCounts
@@ -95,8 +95,7 @@ class SpikeTensors:
         labels: Labels of the samples, int64 [N].
 
     Raises:
-        DataError: If a recording is empty or its sensor differs from the first sample's sensor, or the tensors do not
-            fit in memory.
+        DataError: If a recording is empty or its sensor differs from the first sample's sensor.
         DvspipeError: If a recording cannot be read; the message names it.
     """
 
@@ -107,7 +106,7 @@ class SpikeTensors:
         *,
         cache: Cache | None = None,
         jobs: int = 1,
-        progress: Progress | None = None,
+        progress: Progress = ignore_progress,
     ) -> None:
         if not samples:
             raise DataError("no samples to encode")
@@ -128,17 +127,18 @@ class SpikeTensors:
         else:
             self._encode_all(jobs, progress)
 
-    def _encode_all(self, jobs: int, progress: Progress | None) -> None:
+    def _encode_all(self, jobs: int, progress: Progress) -> None:
         """Encode all recordings, into memory if they fit, otherwise into the cache."""
         samples = self._samples
-        log.info("encoding %d samples in %d process(es)", len(samples), jobs)
+        log.info("encoding %s", count_noun(len(samples), "sample"))
         encode = SampleEncoder(self._settings, self._cache)
         shape: tuple[int, ...] | None = None
         for number, encoded in enumerate(_map_samples(encode, samples, jobs)):
             # The first tensor tells the shape of all: a tensor of another shape comes from another sensor.
             if shape is None:
                 shape = encoded.spikes.shape
-                self._in_memory = _allocate(encoded.spikes, len(samples), self._cache)
+                if self._cache is None or encoded.spikes.nbytes * len(samples) <= IN_MEMORY_BYTES:
+                    self._in_memory = np.empty((len(samples), *shape), encoded.spikes.dtype)
 
             if encoded.spikes.shape != shape:
                 raise DataError(
@@ -150,9 +150,7 @@ class SpikeTensors:
                 self._in_memory[number] = encoded.spikes
             self._digests.append(encoded.digest)
             self._counts[number] = encoded.counts
-
-            if progress:
-                progress(number + 1, len(samples))
+            progress(number + 1, len(samples))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -261,22 +259,6 @@ def plain_batches(
         progress(used, len(chosen))
 
 
-def _allocate(tensor: NDArray[Any], samples: int, cache: Cache | None) -> NDArray[Any] | None:
-    """Allocate memory for the tensors of all samples; return None if they are read from the cache instead."""
-    size = tensor.nbytes * samples
-    if cache is not None and size > IN_MEMORY_BYTES:
-        return None
-
-    try:
-        return np.empty((samples, *tensor.shape), tensor.dtype)
-    except MemoryError as error:
-        raise DataError(
-            f"{samples} spike tensors of {tensor.shape} do not fit in memory ({size / 1e9:.1f} GB)"
-            "; use downsample=FACTOR to make them smaller, steps=STEPS to make them shorter, or cache=DIR to read them "
-            "from disk"
-        ) from error
-
-
 @dataclass(frozen=True)
 class SampleEncoder:
     """Encode samples, or read their tensors from a cache. Picklable.
@@ -289,36 +271,22 @@ class SampleEncoder:
     settings: TensorSettings
     cache: Cache | None
 
-    def __call__(self, sample: Sample, _progress: Progress | None = None) -> EncodedSample:
-        """Encode a sample, or read it from the cache."""
-        return self.encode(sample, self.digest(sample))
-
-    def digest(self, sample: Sample) -> str:
-        """Return the digest of a sample's tensors in the cache; empty without a cache."""
+    def __call__(self, sample: Sample, _progress: Progress = ignore_progress, digest: str = "") -> EncodedSample:
+        """Encode a sample, or read it from the cache; `digest` is its digest if it is known."""
         if self.cache is None:
-            return ""
+            return EncodedSample("", **encode_sample(sample, self.settings))
 
+        digest = digest or self._digest(sample, self.cache)
+        return EncodedSample(digest, **self.cache.get(digest, lambda: encode_sample(sample, self.settings)))
+
+    def _digest(self, sample: Sample, cache: Cache) -> str:
         # Without variants, nothing random is drawn.
         settings = self.settings
         varied = (settings.views, settings.vary.part(VaryConfig), settings.seed) if settings.views > 1 else None
-        return self.cache.digest(("spikes", sample.read_version(), settings.bins.part(BinConfig), varied))
-
-    def encode(self, sample: Sample, digest: str) -> EncodedSample:
-        """Encode a sample with a known digest, or read it from the cache."""
-        arrays = None if self.cache is None else self.cache.read(digest)
-        if arrays is not None:
-            return EncodedSample(digest, arrays["spikes"], arrays["counts"])
-
-        spikes, counts = encode_sample(sample, self.settings)
-        if self.cache is not None:
-            self.cache.write(digest, spikes=spikes, counts=counts)
-
-        return EncodedSample(digest, spikes, counts)
+        return cache.digest(("spikes", sample.read_version(), settings.bins.part(BinConfig), varied))
 
 
-def _map_samples(
-    encode: Callable[[Sample, Progress], EncodedSample], samples: Sequence[Sample], jobs: int
-) -> Iterator[EncodedSample]:
+def _map_samples(encode: SampleEncoder, samples: Sequence[Sample], jobs: int) -> Iterator[EncodedSample]:
     """Encode samples in order; start processes only if the remaining work is worth it."""
     began = time.monotonic()
     for number, sample in enumerate(samples):
@@ -330,11 +298,11 @@ def _map_samples(
             outcomes = map_items(encode, samples[number:], jobs=jobs, ordered=True)
             yield from (outcome.result() for outcome in outcomes)
             return
-        yield encode(sample, ignore_progress)
+        yield encode(sample)
 
 
-def encode_sample(sample: Sample, settings: TensorSettings) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Encode a recording; return its spike tensors [views, T, C, H, W] and its counts, int64 [len(COUNTED)]."""
+def encode_sample(sample: Sample, settings: TensorSettings) -> dict[str, NDArray[Any]]:
+    """Encode a recording; return `spikes` [views, T, C, H, W] and `counts`, int64 [len(COUNTED)]."""
     events = sample.read_content()
     assert isinstance(events, Events)
 
@@ -353,7 +321,8 @@ def encode_sample(sample: Sample, settings: TensorSettings) -> tuple[NDArray[Any
         varied, _ = encode_counted(vary(events, settings.vary, rng), bins, start_us)
         variants.append(varied)
 
-    return np.stack(variants), np.array([getattr(counts, name) for name in COUNTED], np.int64)
+    counted = np.array([getattr(counts, name) for name in COUNTED], np.int64)
+    return {"spikes": np.stack(variants), "counts": counted}
 
 
 def encode_image(sample: Sample, number: int, settings: TensorSettings) -> NDArray[Any]:

@@ -20,10 +20,9 @@ import numpy as np
 
 from ..base.errors import ConfigError, DataError
 from ..base.gestures import GESTURES
-from ..events import Events, SensorSize, SensorSizeLike
+from ..events import Events, SensorSize
 from ..formats import read
 from ..results.splits import PARTS, Part
-from .folders import divide_parts
 from .mnist import DIGIT_CLASSES
 from .samples import DataSet, Sample, find_label, name_classes, version_of_events, version_of_file
 from .source import DataSource
@@ -46,7 +45,7 @@ TONIC_LAYOUTS: Mapping[str, str] = {
 CLASSES: Mapping[str, tuple[str, ...]] = {"DVSGesture": GESTURES, "NMNIST": DIGIT_CLASSES, "SMNIST": DIGIT_CLASSES}
 """Class names shared with other kinds of data sets."""
 
-SENSORS: Mapping[str, SensorSize] = {"NCALTECH101": SensorSize(width=240, height=180)}
+SENSORS: Mapping[str, tuple[int, int]] = {"NCALTECH101": (240, 180)}
 """Sensor sizes that Tonic does not provide. Source: Gehrig et al., "End-to-end learning of representations for
 asynchronous event-based data", ICCV (2019)."""
 
@@ -78,19 +77,38 @@ class TonicRecipe:
         return Path(file) if isinstance(file, str) else None
 
     def load(self, sensor: SensorSize, index: int) -> Events:
-        """Load a recording."""
+        """Load a recording, sorted by time (SMNIST stores unsorted events)."""
         # Tonic would need another library for AEDAT 4.
         path = self.path(index)
         if path is not None and path.suffix == ".aedat4":
             return read(path)
-        return load_recording(self.make(), sensor, index)
+        return Events.from_structured(self.item(index)[0], sensor, sort=True)
+
+    def item(self, index: int) -> Any:
+        """Return the events and the label of a recording."""
+        try:
+            return self.make()[index]
+        except Exception as error:  # Tonic and its libraries raise anything
+            raise DataError(f"Tonic cannot read it ({_explain(error)})") from error
 
     def version(self, sensor: SensorSize, index: int) -> str:
-        """Return a digest of a recording's file; without a file, load the events and return their digest."""
+        """Return a digest of a recording's file; without a file, of its events."""
         path = self.path(index)
         if path is None:
-            return version_of_events(self.load(sensor, index))
+            return version_of_events(partial(self.load, sensor, index))
         return version_of_file(path, self.name, self.arguments, sensor, version("tonic"))
+
+    def read_labels(self) -> list[int | str]:
+        """Return the label of each recording; recordings are loaded only if Tonic does not list the labels."""
+        dataset = self.make()
+        listed = (getattr(dataset, attribute, None) for attribute in ("targets", "label_data"))
+        labels = next((one for one in listed if one is not None and len(one) == len(dataset)), None)
+        if labels is None:
+            labels = [self.item(index)[1] for index in range(len(dataset))]
+
+        # Labels of arrays and bytes become integers and strings.
+        plain = (label.item() if isinstance(label, np.generic | np.ndarray) else label for label in labels)
+        return [label.decode() if isinstance(label, bytes) else label for label in plain]
 
 
 @lru_cache
@@ -114,90 +132,12 @@ def _make(recipe: TonicRecipe) -> Any:
             raise
         verb = "downloaded" if recipe.download else "opened"
         expected = f"expected files such as {recipe.folder.parent / TONIC_LAYOUTS[recipe.name]}"
-        raise DataError(f"{recipe.folder}: {recipe.name} cannot be {verb} ({explain(error)}; {expected})") from error
+        raise DataError(f"{recipe.folder}: {recipe.name} cannot be {verb} ({_explain(error)}; {expected})") from error
 
 
-def explain(error: BaseException) -> str:
+def _explain(error: BaseException) -> str:
     """Format an error of another library in one line: type and message."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
-
-
-def load_recording(dataset: Any, sensor: SensorSize, index: int) -> Events:
-    """Load a recording of a Tonic data set, sorted by time (SMNIST stores unsorted events)."""
-    return Events.from_structured(_item(dataset, index)[0], sensor, sort=True)
-
-
-def _item(dataset: Any, index: int) -> Any:
-    try:
-        return dataset[index]
-    except Exception as error:  # Tonic and its libraries raise anything
-        raise DataError(f"Tonic cannot read it ({explain(error)})") from error
-
-
-def _digest_recording(dataset: Any, sensor: SensorSize, index: int) -> str:
-    return version_of_events(load_recording(dataset, sensor, index))
-
-
-def from_tonic(dataset: Any, sensor: SensorSizeLike | None = None) -> DataSet:
-    """Convert a Tonic data set, without loading recordings; all samples are in the training part.
-
-    Args:
-        dataset: Instance of a class of `tonic.datasets`, or a similar object. `dataset[k]` is a pair of a structured
-            array (see `Events.from_structured`) and an integer or string; `len(dataset)` is the number of recordings;
-            `sensor_size` is (width, height, polarities); `classes` (optional) has the class names.
-        sensor: Sensor size, if the data set does not provide it.
-
-    Raises:
-        DataError: If labels are not classes, or the sensor is unknown.
-
-    Example:
-        >>> class Blinks:
-        ...     sensor_size, classes = (12, 7, 2), ["on", "off"]
-        ...     def __len__(self):
-        ...         return 2
-        ...     def __getitem__(self, index):
-        ...         fields = [("x", int), ("y", int), ("t", int), ("p", int)]
-        ...         return np.array([(3, 1, 0, 1 - 2 * index), (4, 1, 50, 1)], fields), index
-        >>> data = from_tonic(Blinks())
-        >>> data.samples[1].name, data.classes[data.samples[1].label], data.samples[1].load()
-        ('Blinks 2', 'off', Events(2 events, sensor 12x7, t 0 to 50 us))
-    """
-    title = type(dataset).__name__
-    if isinstance(dataset, str | Path) or not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
-        raise DataError(f"{title}: not a data set of Tonic (expected an object such as tonic.datasets.NMNIST(DIR))")
-
-    known = SensorSize.of(sensor) if sensor is not None else _find_sensor(dataset, title)
-    labels = _read_labels(dataset, title)
-    classes = _find_classes(dataset, labels)
-
-    samples = []
-    for index, label in enumerate(labels):
-        name = f"{title} {index + 1}"
-        load = partial(load_recording, dataset, known, index)
-        version_of = partial(_digest_recording, dataset, known, index)
-        samples.append(Sample(name, find_label(name, label, classes), name, load, version_of))
-    return DataSet(title, classes, known, train=tuple(samples))
-
-
-def _read_labels(dataset: Any, name: str) -> list[int | str]:
-    """Return the label of each recording; recordings are loaded only if Tonic does not list the labels."""
-    listed = (getattr(dataset, attribute, None) for attribute in ("targets", "label_data"))
-    labels = next((one for one in listed if one is not None and len(one) == len(dataset)), None)
-
-    # Tonic lists labels before `target_transform`, which may change them.
-    if labels is None or getattr(dataset, "target_transform", None) or getattr(dataset, "transforms", None):
-        labels = [_item(dataset, index)[1] for index in range(len(dataset))]
-
-    # Labels of arrays and bytes become integers and strings.
-    plain: list[int | str] = []
-    for label in labels:
-        value = label.item() if isinstance(label, np.generic | np.ndarray) and label.size == 1 else label
-        value = value.decode() if isinstance(value, bytes) else value
-        if not isinstance(value, int | str) or (isinstance(value, int) and value < 0):
-            found = f"recording {len(plain) + 1} has {type(label).__name__} {label}"
-            raise DataError(f"{name}: labels are not classes ({found}, expected an integer >= 0 or a string)")
-        plain.append(value)
-    return plain
 
 
 def open_tonic(source: DataSource) -> DataSet:
@@ -211,15 +151,13 @@ def open_tonic(source: DataSource) -> DataSet:
     if name not in TONIC_LAYOUTS:
         usable = ", ".join(TONIC_LAYOUTS)
         raise ConfigError(f"tonic_name = {name}: not a data set of Tonic with classes (expected one of {usable})")
-    return open_tonic_folder(source, name, source.root / name)
 
-
-def open_tonic_folder(source: DataSource, name: str, folder: Path) -> DataSet:
-    """Return the data set of a class of Tonic, whose files are in a folder."""
+    folder = source.root / name
     parts = _open_parts(source, name, folder)
-    labels = {part: _read_labels(recipe.make(), name) for part, recipe in parts.items()}
+    labels = {part: recipe.read_labels() for part, recipe in parts.items()}
     first = parts["train"].make()
-    sensor = source.config.given_sensor or _find_sensor(first, name)
+    width, height = SENSORS.get(name) or first.sensor_size[:2]  # the third number is of the polarities
+    sensor = source.config.given_sensor or SensorSize(width=width, height=height)
     classes = CLASSES.get(name) or _find_classes(first, [label for listed in labels.values() for label in listed])
 
     samples: dict[Part, list[Sample]] = {part: [] for part in PARTS}
@@ -230,18 +168,21 @@ def open_tonic_folder(source: DataSource, name: str, folder: Path) -> DataSet:
             path = recipe.path(index)
             place = path or folder / f"{part} {index + 1}"
             below = place.relative_to(folder.parent).as_posix()
-            group = f"user {users[index]:02}" if users else source.group_of(place, below)
-            load = partial(recipe.load, sensor, index)
-            version_of = partial(recipe.version, sensor, index)
-            number = find_label(str(place), label, classes)
-            samples[part].append(Sample(str(place), number, group, load, version_of, file=path))
+            sample = Sample(
+                name=str(place),
+                label=find_label(str(place), label, classes),
+                group=f"user {users[index]:02}" if users else source.group_of(place, below),
+                load=partial(recipe.load, sensor, index),
+                version=partial(recipe.version, sensor, index),
+                file=path,
+            )
+            samples[part].append(sample)
 
         # Tonic does not sort files.
         if samples[part][0].file is not None:
             samples[part].sort(key=lambda sample: sample.name)
 
-    data = DataSet(f"{name} of Tonic", classes, sensor)
-    return divide_parts(source, data, samples["train"], samples["test"], samples["validation"])
+    return DataSet(f"{name} of Tonic", classes, sensor).with_parts(samples)
 
 
 def _open_parts(source: DataSource, name: str, folder: Path) -> dict[Part, TonicRecipe]:
@@ -272,29 +213,17 @@ def _open_parts(source: DataSource, name: str, folder: Path) -> dict[Part, Tonic
 
     if "train" not in parts:
         file = folder.parent / TONIC_LAYOUTS[name]
-        raise DataError(f"{folder}: no training recordings of {name} (expected files such as {file}); use download")
+        found = f"no training recordings of {name} (expected files such as {file})"
+        raise DataError(f"{folder}: {found}; use download=true to download them")
     return parts
-
-
-def _find_sensor(dataset: Any, name: str) -> SensorSize:
-    """Find the sensor size of a Tonic data set."""
-    size = getattr(dataset, "sensor_size", None)
-    if size is None and name in SENSORS:
-        return SENSORS[name]
-    if not isinstance(size, tuple | list) or len(size) < 2:
-        raise DataError(f"{name}: unknown sensor size (found sensor_size = {size}); use sensor=WxH")
-
-    width, height = size[:2]  # the third number is of the polarities
-    return SensorSize.of((width, height))
 
 
 def _find_classes(dataset: Any, labels: Sequence[int | str]) -> tuple[str, ...]:
     """Return the class names from Tonic, or else the labels themselves."""
     known = getattr(dataset, "classes", None)
     known = getattr(dataset, "class_map", None) if known is None else known
-    if isinstance(known, Mapping):
-        return tuple(str(key) for key in sorted(known, key=known.__getitem__))
-    if known is not None:
-        return tuple(class_name.decode() if isinstance(class_name, bytes) else str(class_name) for class_name in known)
+    if known is None:
+        return name_classes(labels)
 
-    return name_classes(labels)
+    names = sorted(known, key=known.__getitem__) if isinstance(known, Mapping) else known
+    return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)

@@ -16,7 +16,7 @@ from ..base.gestures import OTHER
 from ..base.progress import NamedStep, Progress, ignore_progress
 from ..base.texts import Described
 from ..checkpoints.checkpoint import shipped_config
-from ..datasets import is_synthetic
+from ..datasets.samples import is_synthetic
 from ..people.joint_training import JointWindows, count_correct, train_joints
 from ..people.joints import POSITIONS, JointClassifier
 from ..report import write_training_page

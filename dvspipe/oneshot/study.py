@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..base.errors import DvspipeError, count_noun
 from ..base.gestures import GESTURES, OTHER
-from ..datasets import version_of_file
+from ..datasets.samples import version_of_file
 from ..people import (
     GesturePart,
     Track,

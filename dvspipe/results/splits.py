@@ -7,17 +7,17 @@ split does not have to list all recordings.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal, get_args
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from ..base.errors import DataError
 from ..base.files import write_text
-from .tables import Row, format_csv, list_errors, read_csv
+from .tables import Row, format_csv, read_table
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -104,13 +104,7 @@ def read_splits(folder: Path) -> Splits:
         DataError: If the file is not such a table, or lists a recording twice in a split or with two classes.
     """
     path = folder / SPLITS
-    header, lines = read_csv(path, MAX_SPLITS_BYTES)
-    missing = [name for name in SplitRow.columns if name not in header]
-    if missing:
-        expected = ",".join(SplitRow.columns)
-        raise DataError(f"{path}: no column {missing[0]} (found {','.join(header)}, expected {expected})")
-
-    rows = tuple(_parse_row(where, cells) for where, cells in lines)
+    rows = tuple(read_table(path, SplitRow, SplitRow.columns, MAX_SPLITS_BYTES))
     _check_rows(path, rows)
     return Splits(rows)
 
@@ -118,13 +112,6 @@ def read_splits(folder: Path) -> Splits:
 def find_splits(folder: Path) -> Splits | None:
     """Read splits.csv from a folder of recordings; return None if there is none."""
     return read_splits(folder) if (folder / SPLITS).is_file() else None
-
-
-def _parse_row(where: str, cells: Mapping[str, str]) -> SplitRow:
-    try:
-        return SplitRow.model_validate(cells)
-    except ValidationError as error:
-        raise DataError(f"{where}: not a row of {SPLITS} ({list_errors(error)})") from error
 
 
 def _check_rows(path: Path, rows: tuple[SplitRow, ...]) -> None:

@@ -175,6 +175,33 @@ def _as_data_errors(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: not a CSV file ({error})") from error
 
 
+def read_table(path: Path, kind: type[RecordType], columns: Sequence[str], most: int) -> list[RecordType]:
+    """Read the records of a CSV file; empty cells have their defaults.
+
+    Args:
+        path: Input file.
+        kind: Model of a line.
+        columns: Columns that the file must have.
+        most: Maximum size in bytes.
+
+    Raises:
+        FileError: If the file is missing, cannot be read, or is too large.
+        DataError: If a column is missing, or a line is not such a record; the message names the line.
+    """
+    header, rows = read_csv(path, most)
+    missing = [name for name in columns if name not in header]
+    if missing:
+        raise DataError(f"{path}: no column {missing[0]} (found {','.join(header)}, expected {','.join(columns)})")
+
+    records = []
+    for where, cells in rows:
+        try:
+            records.append(kind.model_validate({name: value for name, value in cells.items() if value}))
+        except ValidationError as error:
+            raise DataError(f"{where}: not a valid {kind.__name__} ({list_errors(error)})") from error
+    return records
+
+
 def read_rows(path: str | Path, kind: type[RecordType]) -> tuple[RecordType, ...]:
     """Read the records of a JSON Lines file.
 

@@ -16,7 +16,7 @@ from ..base.errors import DataError, FileError
 from ..base.files import lock_folder, read_bytes
 from ..base.pool import ALL, Shard, map_items
 from ..base.progress import CurrentStep, Progress, ignore_progress, report_step
-from ..datasets import SYNTHESIS
+from ..datasets.samples import SYNTHESIS
 from ..results.tables import Record
 
 SHOWN_CHARACTERS = 40  # longer values are shortened in messages

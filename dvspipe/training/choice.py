@@ -43,13 +43,21 @@ MAX_PASSES = 20  # each pass also fits the readout, to all augmented views of th
 GROUP_PATTERNS = (r"^[^_\W]+(?=[_-])", r"^[A-Za-z]+\d+", r"(?<=[_-])[A-Za-z]*\d+(?=[_-][A-Za-z]*\d+\.)")
 MIN_GROUPS = 3
 LISTED = 3  # unusable recordings in a message
-SHOWN = ("steps", "step_us", "downsample", "window_us", "roi", "size", "group", "views", "batch", "epochs")
+SHOWN = (
+    *("steps", "step_us", "downsample", "window_us", "roi", "size", "group", "validation"),
+    *("views", "batch", "epochs"),
+)
 
 log = logging.getLogger(__package__)
 
 
 def choose_settings(
-    root: str | Path, given: TrainConfig = TrainConfig(), progress: Progress = ignore_progress
+    root: str | Path,
+    given: TrainConfig = TrainConfig(),
+    progress: Progress = ignore_progress,
+    *,
+    jobs: int | str = 1,
+    with_unusable: bool = False,
 ) -> TrainConfig:
     """Choose settings to train on a folder of recordings, after reading all of them, and log them in one line.
 
@@ -62,6 +70,8 @@ def choose_settings(
             files.
         given: Settings that are given are used instead of chosen ones.
         progress: Called with the number of recordings done and the total.
+        jobs: Number of processes that read recordings, or a Ray cluster.
+        with_unusable: Whether to choose for a folder with recordings that cannot be read or are empty, too.
 
     Raises:
         DataError: If the folder does not have the expected layout, or a recording cannot be read or is empty.
@@ -91,9 +101,9 @@ def choose_settings(
     config = config.model_copy(update=framing)
 
     data = open_dataset(config, config)
-    measured = measure(data, progress)
-    unusable = [measurement.problems[0] for measurement in measured if not measurement.events]
-    if unusable:
+    measured = measure(data, progress, jobs=jobs)
+    unusable = [measurement.problem for measurement in measured if not measurement.events]
+    if unusable and not with_unusable:
         listed = "; ".join(unusable[:LISTED])
         raise DataError(f"{root}: {len(unusable)} of {len(measured)} recordings cannot be used; remove them: {listed}")
 
@@ -103,7 +113,7 @@ def choose_settings(
     complete = TrainConfig(**{name: value for name, value in chosen.items() if name not in unused} | fixed.given)
     check_settings(complete)
 
-    shown = ", ".join(f"{name}={complete.given[name]}" for name in SHOWN if name in complete.given)
+    shown = ", ".join(f"{name}={complete.given[name]}" for name in SHOWN if complete.given.get(name) is not None)
     log.info("chosen for %d recordings of %d classes: %s", len(measured), len(data.classes), shown)
     return complete
 

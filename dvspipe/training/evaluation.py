@@ -36,13 +36,11 @@ from ..datasets import (
     SpikeTensors,
     TensorSettings,
     count_recordings,
-    name_samples,
     open_cache,
     open_dataset,
     plain_batches,
-    read_split,
-    restore_split,
 )
+from ..datasets.split import name_samples, read_split, restore_split
 from ..networks import run_in_pieces
 from ..results import (
     EvaluatedPart,

@@ -25,7 +25,7 @@ from .config import TrainConfig
 
 FORMAT = "dvspipe-training-3"
 FOLDERS = ("root", "test_root")
-"""Settings that may change: `datasets.check_split` checks that the recordings are the same, at any place."""
+"""Settings that may change: `restore_split` checks that the recordings are the same, at any place."""
 ROWS = TypeAdapter(Annotated[tuple[EpochRow, ...], Field(min_length=1)])
 ONLY_TRAINING = ("dropout", "detach_reset")  # settings of networks that change only their training
 

@@ -32,15 +32,11 @@ from ..datasets import (
     SpikeTensors,
     TensorSettings,
     VaryConfig,
-    check_split,
     count_recordings,
-    draw_missing,
-    find_folder,
-    leave_out_copies,
     open_cache,
     open_dataset,
-    write_split,
 )
+from ..datasets.split import Split, draw_missing, leave_out_copies, restore_split
 from ..encoding import BinConfig
 from ..hooks import plugins
 from ..networks import NetworkConfig, count_activity, run_network
@@ -139,7 +135,6 @@ def train(
         raise ConfigError("network = stdp: cannot train in several processes; start it without torchrun")
 
     with join_processes(choose_device("cpu" if complete.network == "stdp" else complete.device)) as processes:
-        log.info("run: %s", folder.path)
         setup = RunSetup(complete, folder, init, network, processes, on_epoch, progress)
         try:
             run = _run(setup, source if isinstance(source, DataSet) else None, resume=resume)
@@ -167,8 +162,9 @@ def _read_settings(
     if not Path(source).expanduser().is_dir():
         return TrainConfig.read(source, config.given)
 
-    root = find_folder(source)
-    return TrainConfig(**{"root": root} | config.given) if resume else choose_settings(root, config, progress)
+    if resume:
+        return TrainConfig(**{"root": source} | config.given)
+    return choose_settings(source, config, progress)
 
 
 def choose_device(name: str) -> torch.device:
@@ -193,9 +189,13 @@ def _run(setup: RunSetup, given: DataSet | None, *, resume: bool) -> TrainingRun
     opened = given or open_dataset(config, config, progress=setup.stage("opening recordings"))
     data = _prepare_data(setup, opened)
     if resume:
-        check_split(folder.split, data)
+        restored = restore_split(folder.split, data)
+        if restored is None:
+            raise DataError(f"{folder.split}: lists no recording of {data.title}; a run resumes with its recordings")
+        data = restored
     classifier, network = _build(setup, data)
 
+    log.info("run: %s", folder.path)
     with lock_folder(folder.path) if processes.is_first else nullcontext():
         state = find_state(folder) if resume else None
         if state is not None and (complete := _find_complete(setup, state)) is not None:
@@ -209,7 +209,7 @@ def _run(setup: RunSetup, given: DataSet | None, *, resume: bool) -> TrainingRun
         settings = yaml.safe_dump(config.to_record(), sort_keys=False)
         if processes.is_first:
             folder.clear(keep_epochs=state is not None)
-            write_split(folder.split, data)
+            Split.of(data).write(folder.split)
             write_text(folder.config, settings)  # written last: its presence means that the run can be resumed
 
         best = trainer.fit(state)

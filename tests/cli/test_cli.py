@@ -21,7 +21,9 @@ from commands import dvspipe
 from conftest import random_events
 from facts import mentions
 
+from dvspipe.base.progress import ignore_progress
 from dvspipe.base.yaml_files import shipped_configs
+from dvspipe.cli.app import create_app, spell_options
 from dvspipe.datasets.config import DataKind
 from dvspipe.encoding import Latency, Poisson, Population
 from dvspipe.events import Events, SensorSize
@@ -550,6 +552,25 @@ def test_ctrl_c_stops_conversion_without_output(tmp_path: Path) -> None:
         _, said = running.communicate(timeout=60)
     assert (running.returncode, said.strip().splitlines()) == (-signal.SIGINT, ["dvspipe: interrupted"])
     assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "message", "typed"),
+    [
+        ("convert", "a.h5: already exists; use overwrite to replace it", "; use --overwrite to replace it"),
+        (
+            "convert",
+            "a: no times; use fps=30, or time_unit=us to set it",
+            "; use --fps 30, or --time-unit us to set it",
+        ),
+        ("train", "a: no sensor; use sensor=WxH to set it", "; use sensor=WxH to set it"),
+        ("data stats", "out: use of a file", ": use of a file"),
+    ],
+)
+def test_advice_names_options_as_they_are_typed(command: str, message: str, typed: str) -> None:
+    names = command.split()
+    app = create_app(names, progress=ignore_progress)
+    assert spell_options(message, app, names).endswith(typed)
 
 
 def test_every_kind_of_data_set_is_listed(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from conftest import random_events
 from facts import mentions, raises
 
 from dvspipe.base.errors import ConfigError, DataError
-from dvspipe.datasets import OPENERS, DataConfig, DataKind, Sample, count_recordings, open_dataset
+from dvspipe.datasets import OPENERS, DataConfig, Sample, count_recordings, open_dataset
+from dvspipe.datasets.config import DataKind
 from dvspipe.formats import write
 from dvspipe.training import TrainConfig
 

@@ -23,16 +23,14 @@ from dvspipe.datasets import (
     SpikeTensors,
     TensorSettings,
     VaryConfig,
-    check_split,
     open_dataset,
     plain_batches,
-    restore_split,
     tensors,
     training_batches,
-    write_split,
 )
 from dvspipe.datasets.cache import ARRAYS
 from dvspipe.datasets.mnist import build_code
+from dvspipe.datasets.split import Split, restore_split
 from dvspipe.datasets.survey import survey
 from dvspipe.encoding import BinConfig, encode
 from dvspipe.events import Events, SensorSize
@@ -128,8 +126,6 @@ def test_links_to_searched_folders_are_not_followed(tmp_path: Path) -> None:
     save_folder(root)
     plain = open_dataset(DataConfig(root=root))
     for place, target in (
-        ("loop", "."),
-        ("outer", ".."),
         ("a/one", "."),
         ("a/two", "."),
         ("a/up", ".."),
@@ -353,7 +349,7 @@ def test_split_file_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     save_folder(tmp_path / "data")
     data = open_dataset(DataConfig(root=tmp_path / "data", seed=3))
     path = tmp_path / "split.json"
-    write_split(path, data)
+    Split.of(data).write(path)
     config = DataConfig(root=tmp_path / "data", split=path)
     assert names(open_dataset(config)) == names(data)
     drawn = open_dataset(DataConfig(root=tmp_path / "data"))
@@ -362,9 +358,7 @@ def test_split_file_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert restored is not None
     assert names(restored) == names(data)
     monkeypatch.chdir(tmp_path)
-    check_split(path, open_dataset(DataConfig(root=Path("data"), seed=3)))  # the same files by other names
-    with raises(DataError, "split.json", "recordings"):
-        check_split(path, drawn)
+    assert restore_split(path, open_dataset(DataConfig(root=Path("data"), seed=3)))  # the same files by other names
     save_folder(tmp_path / "other", classes=("c", "d"))
     assert restore_split(path, open_dataset(DataConfig(root=tmp_path / "other"))) is None
     named = json.loads(path.read_text())
@@ -390,7 +384,7 @@ def test_moved_test_folder_stays_the_test_part(tmp_path: Path, monkeypatch: pyte
     save_folder(tmp_path / "data" / "test", people=1, seed=1000)
     monkeypatch.chdir(tmp_path)
     data = open_dataset(DataConfig(root=Path("data"), seed=3))
-    write_split(tmp_path / "split.json", data)
+    Split.of(data).write(tmp_path / "split.json")
     (tmp_path / "data").rename(tmp_path / "moved")
     restored = restore_split(tmp_path / "split.json", open_dataset(DataConfig(root=tmp_path / "moved")))
     assert restored is not None
@@ -437,12 +431,12 @@ def test_synthetic_digits_can_be_tested_on_real_digits_of_other_images(tmp_path:
         data = open_dataset(DataConfig(data="nmnist", root=root, test_root=test_root))
         assert tuple(map(data.is_synthetic, ("train", "test", "all"))) == synthetic
     (made / "Train" / "4" / "00040.bin").rename(made / "Train" / "4" / "00045.bin")
-    with raises(DataError, "real", "made", "00045.bin", "exclude"):
+    with raises(DataError, "real", "made", "00045.bin", "image"):
         open_dataset(DataConfig(data="nmnist", root=made, test_root=real))
 
 
 def test_videos_are_simulated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dvspipe.datasets import recording_file
+    from dvspipe.datasets import source
     from dvspipe.recordings.config import FilmConfig
     from dvspipe.recordings.conversion import events_from_video
     from dvspipe.video.frames import frames_from_arrays
@@ -460,7 +454,7 @@ def test_videos_are_simulated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     sample = data.train[0]
     expected = events_from_video(sample.name)
     assert sample.load() == expected
-    monkeypatch.setattr(recording_file, "events_from_video", None)
+    monkeypatch.setattr(source, "events_from_video", None)
     assert sample.load() == expected
     monkeypatch.undo()
     again = open_dataset(config.model_copy(update={"pos_thres": 0.4, "cache": "none"})).train[0]
@@ -592,8 +586,8 @@ def test_all_empty_and_unknown_class_folders_are_reported(tmp_path: Path) -> Non
     config = DataConfig(root=tmp_path)
     with pytest.raises(DataError) as error:
         open_dataset(config)
-    for name in ("train/e", "train/f"):
-        assert str(tmp_path / name) in str(error.value)
+    for fact in ("train/e", "train/f", ".aedat4"):
+        assert str(error.value).count(fact) == 1
 
 
 def test_recordings_below_class_folders_give_a_warning(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from conftest import SENSOR, random_events
 
-from dvspipe.datasets import DataConfig, open_dataset, restore_split, write_split
+from dvspipe.datasets import DataConfig, open_dataset
 from dvspipe.datasets.source import DataSource
+from dvspipe.datasets.split import Split, restore_split
 from dvspipe.encoding import BinConfig
 from dvspipe.events import Events
 from dvspipe.formats import write
@@ -62,7 +63,7 @@ def test_single_film_of_a_class_is_divided_in_time(tmp_path: Path) -> None:
     stems = {part: {sample.file.stem for sample in samples if sample.file} for part, samples in data.parts.items()}
     assert stems == {"train": set(pieces[:5]), "validation": {pieces[5]}, "test": set(pieces[6:])}
 
-    write_split(tmp_path / "split.json", data)
+    Split.of(data).write(tmp_path / "split.json")
     opened = open_dataset(DataConfig(root=tmp_path).model_copy(update={"validation": 0.0, "test": 0.0}))
     restored = restore_split(tmp_path / "split.json", opened)
     assert restored is not None
@@ -77,6 +78,6 @@ def test_windows_of_a_single_recording_are_divided_in_time(tmp_path: Path) -> No
     data = open_dataset(config)
     assert len(data.train) > len(data.test) >= len(data.validation) == 2
     assert {sample.label for sample in open_dataset(config.model_copy(update={"validation": 0.0})).test} == {0, 1}
-    write_split(tmp_path / "split.json", data)
+    Split.of(data).write(tmp_path / "split.json")
     again = open_dataset(config.model_copy(update={"split": tmp_path / "split.json"}))
     assert [str(sample) for sample in again.test] == [str(sample) for sample in data.test]

@@ -1,4 +1,4 @@
-"""PyTorch data sets, loaders (with and without workers), and streams."""
+"""PyTorch data sets and loaders."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from conftest import SENSOR, random_events
 from facts import mentions, raises
 from torch.utils.data import DataLoader
 
-import dvspipe.datasets.loaders
-from dvspipe.base.errors import ConfigError, DataError, DvspipeError, FileError
-from dvspipe.datasets import Cache, DataConfig, SpikeTensors, TensorSettings, from_recordings, from_tonic, open_dataset
+from dvspipe.base.errors import DataError, DvspipeError
+from dvspipe.datasets import Cache, DataConfig, SpikeTensors, TensorSettings, from_recordings, open_dataset
 from dvspipe.datasets.augmentation import VaryConfig
-from dvspipe.datasets.loaders import EventStream, SpikeDataset, collate, loader
-from dvspipe.encoding import BinConfig, encode, encode_stream
+from dvspipe.datasets.loaders import SpikeDataset, loader
+from dvspipe.encoding import BinConfig, encode
 from dvspipe.events import Events, SensorSize
-from dvspipe.formats import Hints, write
+from dvspipe.formats import write
 
 BINS = BinConfig(steps=4, step_us=20_000)
 RECORDINGS = [random_events(seed, 200, span_us=40_000 * (1 + seed)) for seed in range(5)]
@@ -85,21 +84,6 @@ def test_folder_settings_and_data_set_give_the_tensors_of_training(tmp_path: Pat
     )
 
 
-def test_tonic_data_set_is_accepted() -> None:
-    class Bars:
-        sensor_size, classes = (12, 7, 2), ("a", "b", "c")
-
-        def __len__(self) -> int:
-            return len(RECORDINGS)
-
-        def __getitem__(self, number: int) -> tuple[Any, int]:
-            return RECORDINGS[number].structured(), LABELS[number]
-
-    (batch,) = loader(SpikeDataset(from_tonic(Bars()), BINS), 8)
-    (expected,) = loader(given(), 8)
-    assert all(torch.equal(*pair) for pair in zip(batch, expected, strict=True))
-
-
 def test_without_cache_nothing_is_written(tmp_path: Path) -> None:
     dataset = SpikeDataset(DataConfig(root=write_folder(tmp_path), cache="none"), BINS)
     assert torch.equal(dataset[3][0], dataset[3][0])
@@ -119,13 +103,11 @@ def test_augmentation_uses_the_torch_generator(tmp_path: Path) -> None:
     assert np.array_equal(SpikeDataset(config, BINS)[0][0], expected[0])
 
 
-def test_loader_yields_the_items_of_a_dataloader() -> None:
+def test_batches_of_a_loader_are_those_of_torch_with_time_first() -> None:
     dataset = given()
-    for mine, theirs in zip(loader(dataset, 2, time_first=False), DataLoader(dataset, 2), strict=True):
-        assert len(mine) == len(theirs) == 2
-        assert all(torch.equal(*pair) for pair in zip(mine, theirs, strict=True))
-    for mine, theirs in zip(loader(dataset, 2), DataLoader(dataset, 2, collate_fn=collate), strict=True):
-        assert all(torch.equal(*pair) for pair in zip(mine, theirs, strict=True))
+    for (spikes, labels), (expected, wanted) in zip(loader(dataset, 2), DataLoader(dataset, 2), strict=True):
+        assert torch.equal(spikes, expected.transpose(0, 1))
+        assert torch.equal(labels, wanted)
 
 
 def test_invalid_data_sets_are_reported(tmp_path: Path) -> None:
@@ -135,8 +117,6 @@ def test_invalid_data_sets_are_reported(tmp_path: Path) -> None:
         (lambda: given(part="training"), "training"),
         (lambda: from_recordings([]), ()),
         (lambda: from_recordings(["a.h5"]), "'a.h5'"),  # type: ignore[list-item]
-        (lambda: from_tonic("NMNIST"), "Tonic"),
-        (lambda: from_tonic(None), "Tonic"),
         (lambda: from_recordings([(RECORDINGS[0], -1)]), "-1"),
         (lambda: from_recordings([(RECORDINGS[0], "wave")], classes=["clap"]), ("recording 0", "'wave'", "'clap'")),
         (lambda: from_recordings([(RECORDINGS[0], "wave"), (RECORDINGS[1], 1)]), ("'wave'", 1)),
@@ -150,43 +130,3 @@ def test_invalid_data_sets_are_reported(tmp_path: Path) -> None:
         mixed[1]
     with raises(DataError, "recording 2"):
         mixed[2]
-
-
-def test_stream_windows_contain_its_steps_in_order(tmp_path: Path) -> None:
-    events, config = RECORDINGS[4], BinConfig(steps=3, step_us=9000)
-    write(tmp_path / "long.h5", events)
-    stream = EventStream(tmp_path / "long.h5", config)
-    windows, starts_us = zip(*stream, strict=True)
-    steps = np.stack([*encode_stream([events], config)])
-    together = torch.cat(windows).numpy()
-    assert np.array_equal(together[: len(steps)], steps)
-    assert not together[len(steps) :].any()
-    assert len(together) - len(steps) < 3
-    for spikes, start_us in zip(windows, starts_us, strict=True):
-        assert np.array_equal(spikes.numpy(), encode(events.slice_time(start_us, 2**40), config, start_us=start_us))
-    batches = [*loader(stream, 1)]
-    assert [int(batch.labels) for batch in batches] == [*starts_us]
-    assert batches[0].spikes.shape == (3, 1, 2, 7, 12)
-
-
-def test_workers_read_stream_windows_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    stream = EventStream(RECORDINGS[4], BinConfig(steps=2, step_us=9000))
-    alone = [start_us for _, start_us in stream]
-
-    class Worker:
-        num_workers, id = 2, 0
-
-    shares = []
-    for Worker.id in range(2):
-        monkeypatch.setattr(dvspipe.datasets.loaders, "get_worker_info", lambda: Worker)
-        shares.append([start_us for _, start_us in stream])
-    assert shares == [alone[::2], alone[1::2]]
-
-
-def test_stream_of_a_corrupted_file_ends_with_its_error(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_text("t,x,y,p\n0,1,1,1\n5,nonsense\n")
-    with raises(FileError, "a.csv"):
-        [*loader(EventStream(path, BINS, hints=Hints(sensor="12x7")), 1)]
-    with raises(ConfigError, "recording"):
-        EventStream(path, BinConfig(by="recording"))

@@ -13,6 +13,7 @@ from dvspipe.datasets import DataConfig, open_dataset
 from dvspipe.datasets.survey import survey
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
+from dvspipe.training import choose_settings
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.writing import write_video
 
@@ -26,7 +27,23 @@ def test_videos_of_several_sizes_are_framed_as_for_training(tmp_path: Path) -> N
             write_video(tmp_path / name / f"{number}.webm", frames_from_arrays(list(images), fps=25))
     done = dvspipe("data", "stats", tmp_path, "cache=none", cwd=tmp_path)
     assert "sensor 64x64" in done.stdout
-    assert "as for training" in done.stderr
+    assert mentions(done.stderr, "chosen", "size=64x64", "validation=0.2")
+
+
+def test_statistics_have_the_parts_of_training(tmp_path: Path) -> None:
+    """`train` finds the people in the names, and holds out more of few recordings."""
+    for label, name in enumerate(("a", "b")):
+        for number in range(12):
+            path = tmp_path / "in" / name / f"user{number // 2:02}_{number % 2}.h5"
+            write(path, random_events(100 * label + number, 100))
+    dvspipe("data", "stats", "in", "cache=none", "-o", "stats.csv", cwd=tmp_path)
+    with (tmp_path / "stats.csv").open(newline="") as file:
+        rows = {row["part"]: (int(row["recordings"]), int(row["groups"])) for row in csv.DictReader(file)}
+    config = choose_settings(tmp_path / "in")
+    data = open_dataset(config, config)
+    assert rows.pop("all") == (24, 6)
+    assert rows == {part: (len(samples), len({one.group for one in samples})) for part, samples in data.parts.items()}
+    assert [len(samples) for samples in data.parts.values()] == [16, 4, 4]
 
 
 def test_survey_counts_recordings_and_lists_problems(tmp_path: Path) -> None:

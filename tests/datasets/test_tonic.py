@@ -1,4 +1,4 @@
-"""Tonic data sets, read by Tonic from small files in their native layouts; and Tonic transforms."""
+"""Tonic data sets, read by Tonic from small files in their native layouts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from facts import raises
 
 from dvspipe.base.errors import ConfigError, DataError
 from dvspipe.base.gestures import GESTURES
-from dvspipe.datasets import DataConfig, DataSet, from_tonic, open_dataset
+from dvspipe.datasets import DataConfig, DataSet, open_dataset
 from dvspipe.datasets.survey import survey
 from dvspipe.datasets.tonic import TONIC_LAYOUTS
 from dvspipe.events import Events, SensorSize
@@ -309,35 +309,6 @@ def test_corrupted_recording_is_reported_by_name(tmp_path: Path) -> None:
     found = survey(opened("DVSLip", tmp_path)).problems
     assert str(file) in found[0]
     assert "Tonic" in found[0]
-
-
-class Clips:
-    """User-defined data set: times in floating-point seconds, polarities -1 and 1, no y column."""
-
-    sensor_size = (12, 1, 2)
-
-    def __init__(self, labels: Sequence[object] = ("b", "a", "b")) -> None:
-        self.labels = labels
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, object]:
-        rows = np.array([(0.5, 3, -1), (1.25, 4, 1)], [("t", float), ("x", "i2"), ("p", "i1")])
-        return rows, self.labels[index]
-
-
-def test_tonic_like_object_is_accepted() -> None:
-    data = from_tonic(Clips())
-    assert (data.classes, [sample.label for sample in data.train]) == (("a", "b"), [1, 0, 1])
-    assert data.train[0].load() == Events([500_000, 1_250_000], [3, 4], [0, 0], [0, 1], (12, 1))
-    assert len({sample.version() for sample in data.train}) == 1
-    assert pickle.loads(pickle.dumps(data)).train[2].load() == data.train[2].load()
-    assert from_tonic(Clips((0, np.int64(2)))).classes == ("0", "1", "2")
-    with raises(DataError, "Clips", "2", "dict"):
-        from_tonic(Clips((0, {"boxes": []})))
-    with raises(DataError, "Clips"):
-        from_tonic(Clips((0, -1)))
 
 
 def test_network_trains_on_a_tonic_data_set_and_keeps_its_classes(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dvspipe.base.errors import DataError, FileError, FormatError
-from dvspipe.datasets import is_synthetic, read_mnist
-from dvspipe.datasets.mnist import read_idx
+from dvspipe.datasets.mnist import read_idx, read_mnist
+from dvspipe.datasets.samples import is_synthetic
 from dvspipe.events import Events
 from dvspipe.formats import Hints, read
 from dvspipe.recordings.comparison import compare

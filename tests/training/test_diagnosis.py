@@ -18,7 +18,7 @@ from small_training import SMALL
 from dvspipe import evaluate, train
 from dvspipe.base.errors import DataError
 from dvspipe.checkpoints.checkpoint import load_checkpoint
-from dvspipe.datasets import read_split
+from dvspipe.datasets.split import read_split
 from dvspipe.formats import write
 from dvspipe.results import RunFolder, TrainingRun, wilson_interval
 from dvspipe.training import TrainConfig

@@ -101,7 +101,7 @@ plt.show()
 
 # %%
 # A recording on disk is read in chunks of about a million events, so its length does not matter for memory:
-# ``classifier.predict("hours.raw")``. In your own loop, :class:`dvspipe.datasets.loaders.EventStream` yields windows,
-# and ``examples/long_recording.py`` keeps the state of neurons between them.
+# ``classifier.predict("hours.raw")``. In your own loop, :func:`dvspipe.encode_stream` yields steps, and
+# ``examples/long_recording.py`` keeps the state of neurons between them.
 #
 # Next: :doc:`plot_5_simulated_and_real`. Everything about windows is in :doc:`/guides/inference`.

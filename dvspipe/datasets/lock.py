@@ -1,32 +1,29 @@
 """Lock a converted folder, and compare it and its sources with a lock.
 
-`write_lock` writes `dataset.lock` after a conversion. `verify_folder` compares the files of a folder with it;
-`compare_sources` and `read_settings` let another laboratory convert the same sources in the same way. Both need the
-digests of the sources, from `digest_sources`.
+`write_lock` writes `dataset.lock` after a conversion, `verify_folder` compares the files of a folder with it, and
+`compare_sources` compares the sources of another laboratory, which converts them with the settings of the lock.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.errors import ConfigError, escape_controls
 from ..base.files import digest_file, is_internal
 from ..base.pool import map_items
-from ..base.progress import Progress
+from ..base.progress import Progress, ignore_progress
 from ..base.versions import find_versions
 from ..events import EventDigest, digest_events
 from ..formats import open_recording
+from ..recordings.config import ConvertConfig, FilmConfig
+from ..recordings.conversion import ConversionTask
+from ..recordings.sources import is_video
 from ..results import LOCK, DataLock, LockedFile
 from ..video.config import VideoSettings
-from .config import ConvertConfig, FilmConfig
-from .conversion import ConversionTask
-from .sources import is_video
 
 DECIDING_PACKAGES = ("dvspipe", "numpy", "numba", "opencv-python", "opencv-python-headless")
-LIST_SUFFIX = ".csv"
 
 SourceDigests = Mapping[Path, str]
 """SHA-256 by the path of the source."""
@@ -35,14 +32,14 @@ SourceDigests = Mapping[Path, str]
 def write_lock(
     folder: Path,
     tasks: Sequence[ConversionTask],
-    config: ConvertConfig = ConvertConfig(),
+    config: ConvertConfig,
+    sources: SourceDigests,
     *,
-    license: str | Mapping[str, str | None] | None = None,  # noqa: A002
-    sources: SourceDigests | None = None,
+    license: str | None = None,  # noqa: A002
     jobs: int | str = 1,
-    progress: Progress | None = None,
+    progress: Progress = ignore_progress,
 ) -> DataLock:
-    """Read the sources and event files of a conversion, and write their digests to `folder`/dataset.lock.
+    """Write the digests of the sources and event files of a conversion to `folder`/dataset.lock.
 
     Reading the files again, instead of hashing during the conversion, also covers files of earlier runs and machines.
 
@@ -50,29 +47,54 @@ def write_lock(
         folder: Output folder of the conversion.
         tasks: Conversions of all sources; tasks without an event file are left out.
         config: Settings of the conversion.
-        license: Licence of the sources, or licences by the names of the sources.
-        sources: Digests of the sources; None: read them.
+        sources: Digests of the sources, from `digest_sources`.
+        license: Licence of the sources.
         jobs: Number of worker processes, or a Ray cluster.
         progress: Called with the number of files done and the total.
 
     Raises:
-        FileError: If a source or an event file cannot be read.
+        FileError: If an event file cannot be read.
         WorkerError: If a worker was killed.
     """
-    converted = [task for task in tasks if task.target.exists()]
-    if sources is None:
-        sources = digest_sources(converted, jobs=jobs, progress=progress)
-    outcomes = map_items(_LockWorker(folder, license, sources), converted, jobs=jobs, progress=progress)
-    files = sorted((outcome.result() for outcome in outcomes), key=lambda file: file.file)
+    by_target = {task.target: task for task in tasks if task.target.exists()}
+    files = []
+    for outcome in map_items(_digest_recording, sorted(by_target), jobs=jobs, progress=progress):
+        task = by_target[outcome.item]
+        digest = outcome.result()
+        files.append(
+            LockedFile(
+                file=_name_file(task.target, folder),
+                source=_name_source(task),
+                license=license,
+                source_sha256=sources[Path(task.source)],
+                events_sha256=digest.sha256,
+                events=digest.events,
+                duration_us=digest.duration_us,
+            )
+        )
 
     lock = DataLock(
         versions=find_versions(*DECIDING_PACKAGES),
         settings=dict(sorted(config.to_record().items())),  # equal locks have equal bytes
         lists=_digest_lists(folder),
-        files=tuple(files),
+        files=tuple(sorted(files, key=lambda file: file.file)),
     )
     lock.write(folder / LOCK)
     return lock
+
+
+def read_lock(path: Path) -> tuple[DataLock, ConvertConfig]:
+    """Read a lock and its settings.
+
+    Raises:
+        FileError: If the file cannot be read, or is not a lock.
+        ConfigError: If a setting is unknown, as in a lock of another version, or wrong.
+    """
+    lock = DataLock.read(path)
+    try:
+        return lock, ConvertConfig.model_validate(lock.settings)
+    except ConfigError as error:
+        raise error.named(str(path)) from error
 
 
 def find_other_settings(tasks: Iterable[ConversionTask], config: ConvertConfig) -> list[ConversionTask]:
@@ -91,35 +113,8 @@ def _differs(task: ConversionTask, config: ConvertConfig) -> bool:
     return any(stored.get(name) != value for name, value in expected.items() if name not in chosen)
 
 
-@dataclass(frozen=True)
-class _LockWorker:
-    """Compute the line of a converted file; picklable."""
-
-    folder: Path
-    license: str | Mapping[str, str | None] | None
-    sources: SourceDigests
-
-    def __call__(self, task: ConversionTask, progress: Progress) -> LockedFile:
-        source = name_source(task)
-        digest = _digest_recording(task.target, progress)
-        return LockedFile(
-            file=_name_file(task.target, self.folder),
-            source=source,
-            license=self.license.get(source) if isinstance(self.license, Mapping) else self.license,
-            source_sha256=self.sources[Path(task.source)],
-            events_sha256=digest.sha256,
-            events=digest.events,
-            duration_us=digest.duration_us,
-        )
-
-
-def name_source(task: ConversionTask) -> str:
-    """Return the name of a source in a lock: the name that decides its noise."""
-    return escape_controls(Path(task.source.name if task.name is None else task.name).as_posix())
-
-
 def digest_sources(
-    tasks: Iterable[ConversionTask], *, jobs: int | str = 1, progress: Progress | None = None
+    tasks: Iterable[ConversionTask], *, jobs: int | str = 1, progress: Progress = ignore_progress
 ) -> SourceDigests:
     """Compute the SHA-256 of each source of conversions; a film with several clips is read once.
 
@@ -142,20 +137,15 @@ def _digest_source(path: Path, _progress: Progress) -> str:
     return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()
 
 
-def _name_file(path: Path, folder: Path) -> str:
-    return escape_controls(path.relative_to(folder).as_posix())
+def compare_sources(lock: DataLock, tasks: Iterable[ConversionTask], sources: SourceDigests) -> list[str]:
+    """Compare the sources of conversions with a lock, before they are converted; return a line per difference."""
+    found = {_name_source(task): sources[Path(task.source)] for task in tasks}
+    return list(lock.find_other_sources(found))
 
 
-def _digest_recording(path: Path, progress: Progress) -> EventDigest:
-    recording = open_recording(path)
-    return digest_events(recording.chunks(progress=progress), recording.sensor)
-
-
-def _digest_lists(folder: Path) -> dict[str, str]:
-    return {path.name: digest_file(path) for path in sorted(folder.glob(f"*{LIST_SUFFIX}"))}
-
-
-def verify_folder(folder: Path, lock: DataLock, *, jobs: int | str = 1, progress: Progress | None = None) -> list[str]:
+def verify_folder(
+    folder: Path, lock: DataLock, *, jobs: int | str = 1, progress: Progress = ignore_progress
+) -> list[str]:
     """Compare all event files and lists of a folder with its dataset.lock; return a line per difference.
 
     Args:
@@ -175,7 +165,6 @@ def verify_folder(folder: Path, lock: DataLock, *, jobs: int | str = 1, progress
     ]
 
     # A file that cannot be read has its own line; it is not missing.
-    expected = lock.events
     found: dict[str, str] = {}
     problems = list[str]()
     for outcome in map_items(_digest_recording, paths, jobs=jobs, progress=progress):
@@ -184,28 +173,24 @@ def verify_folder(folder: Path, lock: DataLock, *, jobs: int | str = 1, progress
             found[name] = outcome.result().sha256
         else:
             problems.append(str(outcome.error))
-            found[name] = expected.get(name, "")
+            found[name] = lock.events.get(name, "")
 
     return sorted([*problems, *lock.find_other_files(found, _digest_lists(folder))])
 
 
-def read_settings(lock: DataLock, where: str | Path) -> ConvertConfig:
-    """Return the settings of a lock.
-
-    Args:
-        lock: Content of the lock.
-        where: Its file, for error messages.
-
-    Raises:
-        ConfigError: If a setting is unknown, as in a lock of another version, or wrong.
-    """
-    try:
-        return ConvertConfig.model_validate(lock.settings)
-    except ConfigError as error:
-        raise error.named(str(where)) from error
+def _name_source(task: ConversionTask) -> str:
+    """Return the name of a source in a lock: the name that decides its noise."""
+    return escape_controls(Path(task.source.name if task.name is None else task.name).as_posix())
 
 
-def compare_sources(lock: DataLock, tasks: Iterable[ConversionTask], sources: SourceDigests) -> list[str]:
-    """Compare the sources of conversions with a lock, before they are converted; return a line per difference."""
-    found = {name_source(task): sources[Path(task.source)] for task in tasks}
-    return list(lock.find_other_sources(found))
+def _name_file(path: Path, folder: Path) -> str:
+    return escape_controls(path.relative_to(folder).as_posix())
+
+
+def _digest_recording(path: Path, progress: Progress) -> EventDigest:
+    recording = open_recording(path)
+    return digest_events(recording.chunks(progress=progress), recording.sensor)
+
+
+def _digest_lists(folder: Path) -> dict[str, str]:
+    return {path.name: digest_file(path) for path in sorted(folder.glob("*.csv"))}
