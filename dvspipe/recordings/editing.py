@@ -62,8 +62,7 @@ class RecordingPart(Brief):
         if stored is not None:
             return stored
 
-        count, _, first_us, last_us = count_events(self.chunks(progress))
-        return Extent(count, first_us, last_us)
+        return count_events(self.chunks(progress))
 
     def chunks(self, progress: Progress | None = None) -> Iterator[Events]:
         """Yield the events of the part.
