@@ -17,7 +17,7 @@ from ..datasets import Cache, default_cache, open_dataset
 from ..datasets.lists import ListedConversions, plan_listed, read_list
 from ..datasets.survey import Survey, survey
 from ..recordings.config import ConvertConfig
-from ..recordings.conversion import convert_many, find_unconverted
+from ..recordings.conversion import convert_many
 from ..recordings.locking import (
     compare_sources,
     digest_sources,
@@ -144,8 +144,7 @@ def convert(
     # Every share writes the same splits, of all clips.
     make_folder(out)
     write_splits(out, plan.rows)
-    waiting = plan.tasks if overwrite else find_unconverted(plan.tasks)
-    outcomes = [*convert_many(waiting, config, jobs=jobs, overwrite=overwrite, progress=progress)]
+    outcomes = [*convert_many(plan.tasks, config, jobs=jobs, overwrite=overwrite, progress=progress)]
 
     # A share has only some of the files: the complete command finds all of them, and locks them.
     problem = ""

@@ -8,8 +8,11 @@ unit.
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import math
+import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -259,10 +262,36 @@ def _check_stored(path: Path, dataset: h5py.Dataset) -> None:
             raise FormatError(f"{path}: compressed with {what}; pip install hdf5plugin, or set HDF5_PLUGIN_PATH")
 
 
+class _Disk(io.FileIO):
+    """File that keeps the first error of writing for `check`: the HDF5 library crashes after a failed write."""
+
+    _error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            if super().write(data) < len(data):
+                self._error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self._error = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            super().truncate(size)
+        except OSError as error:
+            self._error = error
+        return size or 0
+
+    def check(self) -> None:
+        """Raise the error of an earlier write."""
+        if self._error is not None:
+            raise self._error
+
+
 @contextmanager
 def _write(path: Path, sensor: SensorSize, options: WriteOptions) -> Iterator[Callable[[Events], None]]:
     sides = {"width": sensor.width, "height": sensor.height}
-    with h5py.File(path, "w", locking=False) as file:  # `write_beside` holds the lock
+    with _Disk(path, "w+") as disk, h5py.File(disk, "w") as file:
         texts = {
             "format": "dsec",
             "version": version("dvspipe"),
@@ -289,6 +318,7 @@ def _write(path: Path, sensor: SensorSize, options: WriteOptions) -> Iterator[Ca
             for name, column in (("x", events.x), ("y", events.y), ("t", t), ("p", events.p)):
                 _append(columns[name], column)
             _index_milliseconds(index, t, count)
+            disk.check()
 
         yield add
 
@@ -299,6 +329,8 @@ def _write(path: Path, sensor: SensorSize, options: WriteOptions) -> Iterator[Ca
             file[f"events/{name}"] = side
         for name, dataset in columns.items():
             file[f"prophesee/left/{name}"] = dataset
+        file.flush()
+        disk.check()
 
 
 def _create_column(file: h5py.File, name: str, dtype: type) -> h5py.Dataset:
