@@ -38,7 +38,7 @@ def claim_output(path: Path, *, overwrite: bool) -> None:
     if path.is_dir():
         raise FileError(f"{path}: is a folder (expected an output file)")
     if path.exists() and not overwrite:
-        raise FileError(f"{path}: already exists; set overwrite (--overwrite) to replace it")
+        raise FileError(f"{path}: already exists; use overwrite to replace it")
 
 
 def make_folder(folder: Path) -> None:

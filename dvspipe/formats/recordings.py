@@ -116,7 +116,7 @@ class Recording(Brief):
                 events = Events.wrap(*columns, sensor=self.sensor)
             except EventError as error:
                 after = f" after the first {count}" if count else ""
-                advice = "; set sort (--sort) to sort the events by time" if error.is_unsorted else ""
+                advice = "; turn on sort to sort the events by time" if error.is_unsorted else ""
                 raise FormatError(f"{self.path}: {error}{after}{advice}") from error
 
             count += len(events)
@@ -233,7 +233,7 @@ def _guess_sensor(path: Path, chunks: Iterable[StoredColumns]) -> SensorSize:
     known = next((known for known in KNOWN_SENSORS if width <= known.width and height <= known.height), None)
     if not width or known is None:
         found = f"events up to {width}x{height} pixels, larger than all known sensors" if width else "no events"
-        raise FormatError(f"{path}: unknown sensor size (found {found}); set sensor (--sensor WxH)")
+        raise FormatError(f"{path}: unknown sensor size (found {found}); set sensor to WIDTHxHEIGHT")
     return known
 
 

@@ -105,7 +105,7 @@ def open_for_sensor(source: str | Path | int | ArrayLike, config: FilmConfig) ->
         ConfigError: If it is a camera, and nothing ends it.
     """
     if isinstance(source, str | Path | int) and camera_of(source) is not None and config.stop_s is None:
-        raise ConfigError(f"camera {source}: set stop_s (--stop-s SECONDS) to end its recording")
+        raise ConfigError(f"camera {source}: set stop_s to the end of its recording in seconds")
     if config.sensor_size == "keep":
         return open_video(source, config)
 
@@ -122,7 +122,7 @@ def _note_crop(size: SensorSize, crop: str | None, sensor: SensorSize) -> None:
     """Log once for all videos of a size what a sensor shows of them."""
     log.warning(
         "videos of %s are cropped to %s, the shape of the sensor, and scaled to %s; set sensor_size "
-        "(--sensor-size keep) to keep all pixels",
+        "to keep for all pixels",
         size,
         crop,
         sensor,
@@ -257,7 +257,7 @@ def convert_many(
     waiting = tasks if overwrite else find_unconverted(tasks)
     done = len(tasks) - len(waiting)
     if done:
-        log.info("already converted: %d of %d; set overwrite (--overwrite) to convert again", done, len(tasks))
+        log.info("already converted: %d of %d; turn on overwrite to convert again", done, len(tasks))
     return map_items(_ConversionWorker(config, overwrite), waiting, jobs=jobs, progress=progress)
 
 
@@ -322,7 +322,7 @@ def plan_conversions(
     # Names that differ only in their suffix, such as a.mp4 and a.avi, keep it: a.mp4.h5 and a.avi.h5.
     named_sources = list(find_sources(sources, lambda path: path.is_file() and path.name.lower().endswith(suffix)))
     if not named_sources:
-        raise FileError(f"{sources[0]}: its recordings are already {suffix}; set suffix (--suffix .aedat4)")
+        raise FileError(f"{sources[0]}: its recordings are already {suffix}; set suffix to another format")
     names = Counter(name.with_suffix(suffix) for _, name in named_sources)
     plan: dict[Path, ConversionTask] = {}
     for path, name in named_sources:

@@ -236,7 +236,7 @@ def filter(  # noqa: A001
         2
     """
     if not config.active:
-        raise ConfigError("no filter is on; set one, such as refractory_us (--refractory-us 1000)")
+        raise ConfigError("no filter is on; turn on hot_pixels, or set refractory_us or activity_us to microseconds")
 
     part = select_part(open_recording(recording, hints))
     written, counts = write_filtered(part, out, config, overwrite=overwrite, progress=progress)

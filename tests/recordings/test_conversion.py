@@ -82,7 +82,7 @@ def test_folder_tree_of_videos_is_mirrored(tmp_path: Path) -> None:
     with raises(FileError, "empty"):
         plan_conversions([tmp_path / "empty"], tmp_path / "out")
     write(tmp_path / "done" / "a.h5", random_events(0, 50))
-    with raises(FileError, "done", "already .h5", "--suffix"):
+    with raises(FileError, "done", "already .h5", "suffix"):
         plan_conversions([tmp_path / "done"], tmp_path / "out")
 
 
