@@ -151,6 +151,8 @@ def test_seconds_since_1970_are_exact(tmp_path: Path, seconds: int, fraction_us:
         ("0 1 2 1\n5 3\n", {}, "line"),
         ("0 1 2 1\n5 3 four 1\n", {}, "four"),
         ("0 1 2 1\n5 3.5 4 1\n", {}, "x = 3.5"),
+        ("# a comment\n\nnan 1 2 1\n", {}, "line 3: found nan 1 2 1"),
+        ("0.00001 1 2 1\n0.00002 3 inf 0\n", {}, "line 2: found"),
         ("0 1 2 1\n5 3 4 2\n", {}, "p = 2"),
         ("0 1 2 -1\n5 3 4 0\n", {}, "p = "),
         ("x,y,p,t\n1,2,1,0\n3,4,1,5", {}, "truncated"),
