@@ -1,7 +1,7 @@
 """AEDAT 4 of iniVation's cameras (`.aedat4`) and Event Stream 2.0 (`.es`), read by faery.
 
 faery shifts times to begin at 0, unless told not to. Of its faults, this module checks for these: it aborts the process
-if the header of an AEDAT 4 file is not UTF-8, and reads an AEDAT 4 file without its end and an Event Stream file that
+if the header of an AEDAT 4 file is not UTF-8 or too short, and reads an AEDAT 4 file without its end and an Event Stream file that
 ends within an event as complete.
 
 An AEDAT 4 file has a line of text, a FlatBuffer `IOHeader` after its 32-bit length, packets, and a table of packets.
@@ -121,7 +121,8 @@ def _check_aedat4(path: Path) -> None:
         position = number("<q", root + table) if table else NO_TABLE
         text = root + number("<H", fields + FIELD_STREAMS)
         text += number("<I", text)
-        header[text + 4 : text + 4 + number("<I", text)].decode()
+        (content,) = struct.unpack_from(f"{number('<I', text)}s", header, text + 4)
+        content.decode()
     except (struct.error, UnicodeDecodeError) as error:
         raise FormatError(f"{path}: corrupted header ({error})") from error
 
