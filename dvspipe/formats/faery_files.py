@@ -1,8 +1,8 @@
 """AEDAT 4 of iniVation's cameras (`.aedat4`) and Event Stream 2.0 (`.es`), read by faery.
 
 faery shifts times to begin at 0, unless told not to. Of its faults, this module checks for these: it aborts the process
-if the header of an AEDAT 4 file is not UTF-8 or too short, and reads an AEDAT 4 file without its end and an Event Stream
-file that ends within an event as complete.
+if the header of an AEDAT 4 file is not UTF-8 or too short, and reads an AEDAT 4 file without its end and an Event
+Stream file that ends within an event as complete.
 
 An AEDAT 4 file has a line of text, a FlatBuffer `IOHeader` after its 32-bit length, packets, and a table of packets.
 The header stores the position of the table, -1 if the recording was interrupted (docs.inivation.com, "AEDAT 4.0").
