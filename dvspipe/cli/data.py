@@ -17,7 +17,7 @@ from ..datasets.lists import ListedConversions, plan_listed, read_list
 from ..datasets.lock import compare_sources, digest_sources, find_other_settings, read_lock, verify_folder, write_lock
 from ..datasets.survey import Survey, survey
 from ..recordings.config import ConvertConfig
-from ..recordings.conversion import convert_many, find_unconverted
+from ..recordings.conversion import convert_many
 from ..results import LOCK, PARTS, SPLITS, DataLock, read_splits, write_splits
 from ..training.choice import choose_settings
 from ..training.config import TrainConfig, read_experiment
@@ -138,8 +138,7 @@ def convert(
     # Every share writes the same splits, of all clips.
     make_folder(out)
     write_splits(out, plan.rows)
-    waiting = plan.tasks if overwrite else find_unconverted(plan.tasks)
-    outcomes = [*convert_many(waiting, config, jobs=jobs, overwrite=overwrite, progress=progress)]
+    outcomes = [*convert_many(plan.tasks, config, jobs=jobs, overwrite=overwrite, progress=progress)]
 
     problem = ""
     if sources and _list_converted(out, plan):

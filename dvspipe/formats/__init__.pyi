@@ -1,10 +1,9 @@
-from .added import has_plugin as has_plugin
 from .faery_files import read_frames as read_frames
 from .hints import NO_HINTS as NO_HINTS
 from .hints import Hints as Hints
 from .hints import RecordingLike as RecordingLike
 from .recognition import FORMATS as FORMATS
-from .recognition import find_encoder as find_encoder
+from .recognition import has_plugin as has_plugin
 from .recognition import recognise as recognise
 from .recognition import written_suffixes as written_suffixes
 from .recordings import SYNTHETIC_GESTURES as SYNTHETIC_GESTURES
@@ -19,6 +18,6 @@ from .source import Source as Source
 from .source import StoredColumns as StoredColumns
 from .source import WriteOptions as WriteOptions
 from .text import is_unrelated_text as is_unrelated_text
-from .writers import Writer as Writer
+from .writing import Writer as Writer
 from .writing import create_writer as create_writer
 from .writing import write as write

@@ -20,7 +20,6 @@ from .hints import Hints
 from .source import Format, Source, StoredColumns, parse_fields, read_header, read_records, unwrap_times
 
 VERSION = "!AER-DAT2.0"
-SUFFIXES = (".aedat", ".aedat2")
 RECORD = np.dtype([("address", ">u4"), ("t", ">u4")])
 
 
@@ -70,9 +69,7 @@ CHIPS = (DVS128, DAVIS240, DAVIS346)
 
 
 def _open(path: Path, hints: Hints) -> Source:
-    with path.open("rb") as file:
-        lines, start = read_header(file, b"#", "end of ascii header")
-
+    lines, start = read_header(path, b"#", "end of ascii header")
     version = lines[0] if lines and lines[0].startswith("!AER-DAT") else "none: AEDAT 1.0 with 16-bit addresses"
     if version != VERSION:
         raise FormatError(f"{path}: wrong version in the header (found {version}, expected {VERSION})")
@@ -86,16 +83,16 @@ def _open(path: Path, hints: Hints) -> Source:
 def _find_chip(path: Path, fields: dict[str, str], hints: Hints) -> _Chip:
     """Return the chip, from the header or from the hints; both may name jAER's class for it, such as DAVIS240C."""
     stored = fields.get("aechip", "").split(".")[-1] or fields.get("hardwareinterface", "")
-    chips = [
-        next((chip for chip in CHIPS if name and name.upper().startswith(chip.name)), None)
-        for name in (stored, hints.chip)
-    ]
-    named = {chip for chip in chips if chip is not None}
-    if len(named) != 1 or (hints.chip and chips[1] is None):
+    chip = _match_chip(hints.chip or stored)
+    if chip is None or _match_chip(stored) not in (None, chip):
         names = ", ".join(chip.name for chip in CHIPS)
         found = f"found {stored or 'none'} in the header, {hints.chip or 'none'} given"
-        raise FormatError(f"{path}: unknown chip ({found}, expected one of {names}); use chip=DVS128 to name it")
-    return named.pop()
+        raise FormatError(f"{path}: unknown chip ({found}, expected {names}); set chip to one of them")
+    return chip
+
+
+def _match_chip(name: str) -> _Chip | None:
+    return next((chip for chip in CHIPS if name.upper().startswith(chip.name)), None)
 
 
 def _chunks(path: Path, chip: _Chip, start: int) -> Iterator[StoredColumns]:
@@ -121,4 +118,4 @@ def _chunks(path: Path, chip: _Chip, start: int) -> Iterator[StoredColumns]:
         yield StoredColumns(t[is_event], x[is_event], y[is_event], on[is_event])
 
 
-AEDAT2 = Format("aedat2", SUFFIXES, lambda path, _head: path.suffix.lower() in SUFFIXES, _open)
+AEDAT2 = Format("aedat2", (".aedat", ".aedat2"), _open)

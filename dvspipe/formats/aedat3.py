@@ -20,7 +20,6 @@ from ..events import SensorSize
 from .hints import Hints
 from .source import Format, Source, StoredColumns, read_header
 
-MAGIC = b"#!AER-DAT3."
 VERSION = "!AER-DAT3.1"
 HEADER_END = "!END-HEADER"
 PACKET_HEADER = struct.Struct("<hhiiiiii")
@@ -37,12 +36,11 @@ SENSORS = {
 
 
 def _open(path: Path, _hints: Hints) -> Source:
-    with path.open("rb") as file:
-        lines, start = read_header(file, b"#", HEADER_END.lower())
-
-    if lines[0] != VERSION or "Format: RAW" not in lines:
+    lines, start = read_header(path, b"#", HEADER_END.lower())
+    found = lines[0] if lines else "none"
+    if found != VERSION or "Format: RAW" not in lines:
         stored = next((line for line in lines if line.startswith("Format")), "no format")
-        raise FormatError(f"{path}: wrong version (found {lines[0]}, {stored}, expected {VERSION}, Format: RAW)")
+        raise FormatError(f"{path}: wrong version (found {found}, {stored}, expected {VERSION}, Format: RAW)")
     if lines[-1] != HEADER_END:
         raise FormatError(f"{path}: header without end (found byte {start}, expected the line #{HEADER_END})")
 
@@ -96,4 +94,4 @@ def _decode(path: Path, events: NDArray[np.void], overflow: int, position: int) 
     return StoredColumns(t, (data >> 17).astype(np.int32), (data >> 2 & 0x7FFF).astype(np.int32), data >> 1 & 1)
 
 
-AEDAT3 = Format("aedat3", (".aedat", ".aedat3"), lambda _path, head: head.startswith(MAGIC), _open)
+AEDAT3 = Format("aedat3", (".aedat", ".aedat3"), _open, b"#!AER-DAT3.")

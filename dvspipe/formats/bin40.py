@@ -17,8 +17,7 @@ import numpy as np
 from ..base.errors import EventError
 from ..events import Events, SensorSize
 from .hints import Hints
-from .source import Format, Source, StoredColumns, WriteOptions, read_records
-from .writers import check_range
+from .source import Format, Source, StoredColumns, WriteOptions, check_range, read_records
 
 SUFFIXES = (".bin", ".bs2")
 RECORD = np.dtype([("x", "u1"), ("y", "u1"), ("high", "u1"), ("low", ">u2")])
@@ -74,4 +73,4 @@ def _write(path: Path, _sensor: SensorSize, _options: WriteOptions) -> Iterator[
         yield add
 
 
-BIN40 = Format("bin40", SUFFIXES, lambda path, _head: path.suffix.lower() in SUFFIXES, _open, _write, SUFFIXES)
+BIN40 = Format("bin40", SUFFIXES, _open, encoder=_write, written=SUFFIXES)

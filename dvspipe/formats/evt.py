@@ -35,9 +35,17 @@ from ..base.errors import FormatError
 from ..base.kernels import njit
 from ..events import Events, SensorSize
 from .hints import Hints
-from .prophesee import read_fields
-from .source import Format, Source, StoredColumns, WriteOptions, parse_sensor, read_records
-from .writers import check_range
+from .source import (
+    Format,
+    Source,
+    StoredColumns,
+    WriteOptions,
+    check_range,
+    parse_fields,
+    parse_sensor,
+    read_header,
+    read_records,
+)
 
 MAX_EVT_SIDE_PX = 1 << 11  # x and y have 11 bits
 PAYLOAD = MAX_EVT_SIDE_PX - 1
@@ -59,6 +67,7 @@ OTHERS = 0xE  # not an event
 CONTINUED = 0xF  # not an event
 PADDING = 0x9999  # https://github.com/ros-event-camera/event_camera_renderer/issues/8
 TYPE_BITS = 12  # bits below the type
+EVENT = np.dtype([("t", np.int64), ("x", np.int16), ("y", np.int16), ("p", np.bool_)], align=True)
 
 EVT2_LOW_BITS = 6
 EVT2_HIGH_BITS = 28
@@ -107,21 +116,39 @@ def _next_high(high: int, bits: int, value: int) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _add_vector(
+    events: NDArray[np.void], count: int, sides: tuple[int, int], mask: int, t: int, column: int, row: int, on: int
+) -> int:
+    """Add an event in `column` + k for each bit k of a mask, after `count` others; return the new number of events.
+
+    Return -1 if a value is not set yet, or an event is outside the sensor; columns without events may be outside.
+    """
+    width, height = sides
+    if min(t, column, row) < 0 or row >= height:
+        return -1
+
+    while mask:
+        if mask & 1:
+            if column >= width:
+                return -1
+            event = events[count]
+            event.t = t
+            event.x = column
+            event.y = row
+            event.p = on
+            count += 1
+        mask >>= 1
+        column += 1
+    return count
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _decode_evt2(
-    words: NDArray[np.int64],
-    state: EvtState,
-    sides: tuple[int, int],
-    t: NDArray[np.int64],
-    x: NDArray[np.int16],
-    y: NDArray[np.int16],
-    on: NDArray[np.bool_],
+    words: NDArray[np.int64], state: EvtState, sides: tuple[int, int], events: NDArray[np.void]
 ) -> tuple[EvtState, int, int]:
     """Decode EVT 2.1 words up to the first wrong one; return the new state, and the numbers of events and words."""
     # Word: bits 63-60 type, 59-54 lower bits of the time, 53-43 first column, 42-32 row, 31-0 mask: an event in column
     # base + i for each bit i, all at time high << 6 | low. TIME_HIGH: 59-32 upper bits of the time.
-    #
-    # index is the next word, count the next free place of t, x, y and on.
-    width, height = sides
     high = state.high
     count = 0
     for index in range(words.size):
@@ -131,90 +158,56 @@ def _decode_evt2(
             t_us = high << EVT2_LOW_BITS | (word >> 54 & 0x3F)
             column = word >> 43 & PAYLOAD
             row = word >> 32 & PAYLOAD
-            mask = word & 0xFFFFFFFF
-            if high < 0 or row >= height:
-                return EvtState(high), count, index
-
-            # From the lowest bit up; only the columns of events have to be inside the sensor.
-            while mask:
-                if mask & 1:
-                    if column >= width:
-                        return EvtState(high), count, index
-                    t[count] = t_us
-                    x[count] = column
-                    y[count] = row
-                    on[count] = kind
-                    count += 1
-                mask >>= 1
-                column += 1
+            count = _add_vector(events, count, sides, word & 0xFFFFFFFF, t_us, column, row, kind)
         elif kind == TIME_HIGH:
             high = _next_high(high, EVT2_HIGH_BITS, word >> 32 & 0x0FFFFFFF)
         elif kind not in (EXT_TRIGGER, OTHERS, CONTINUED):
-            return EvtState(high), count, index
+            count = -1
 
+        if count < 0:
+            return EvtState(high), 0, index
     return EvtState(high), count, words.size
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _decode_evt3(
-    words: NDArray[np.uint16],
-    state: EvtState,
-    sides: tuple[int, int],
-    t: NDArray[np.int64],
-    x: NDArray[np.int16],
-    y: NDArray[np.int16],
-    on: NDArray[np.bool_],
+    words: NDArray[np.uint16], state: EvtState, sides: tuple[int, int], events: NDArray[np.void]
 ) -> tuple[EvtState, int, int]:
     """Decode EVT 3.0 words up to the first wrong one; return the new state, and the numbers of events and words."""
     # Word: bits 15-12 type, 11-0 payload: of ADDR_X, ADDR_Y and VECT_BASE_X, bit 11 is the polarity and 10-0 a column
     # or row; of vectors, a mask with column base + k in bit k; of times, 12 bits of the time, high << 12 | low.
-    # index is the next word, count the next free place of t, x, y and on.
-    width, height = sides
     high, low, row, base, base_on = state
     count = 0
     for index in range(words.size):
         word = int(words[index])
         kind = word >> TYPE_BITS
-        is_wrong = False
-        if kind in (ADDR_X, VECT_12, VECT_8):
-            # An event is a vector of one column.
-            is_vector = kind != ADDR_X
-            column = base if is_vector else word & PAYLOAD
-            polarity = base_on if is_vector else word >> 11 & 1
-            mask = (word & (0xFFF if kind == VECT_12 else 0xFF)) if is_vector else 1
-            is_wrong = high < 0 or row < 0 or column < 0
-            base += is_vector * (12 if kind == VECT_12 else 8)
-
-            # From the lowest bit up; only the columns of events have to be inside the sensor.
-            while mask and not is_wrong:
-                if mask & 1:
-                    is_wrong = bool(column >= width)
-                    t[count] = high << EVT3_BITS | low
-                    x[count] = column
-                    y[count] = row
-                    on[count] = polarity
-                    count += not is_wrong
-                mask >>= 1
-                column += 1
-        elif kind == ADDR_Y:
-            row = word & PAYLOAD
-            is_wrong = row >= height
-        elif kind == TIME_LOW:
-            low = word & 0xFFF
+        t_us = high << EVT3_BITS | low
+        if kind == ADDR_X:
+            count = _add_vector(events, count, sides, 1, t_us, word & PAYLOAD, row, word >> 11 & 1)
+        elif kind == VECT_12:
+            count = _add_vector(events, count, sides, word & 0xFFF, t_us, base, row, base_on)
+            base += 12
+        elif kind == VECT_8:
+            count = _add_vector(events, count, sides, word & 0xFF, t_us, base, row, base_on)
+            base += 8
         elif kind == VECT_BASE_X:
             base = word & PAYLOAD
             base_on = word >> 11 & 1
+        elif kind == ADDR_Y:
+            row = word & PAYLOAD
+            count = count if row < sides[1] else -1
+        elif kind == TIME_LOW:
+            low = word & 0xFFF
         elif kind == TIME_HIGH:
             # Cameras repeat TIME_HIGH; only a new value clears the lower bits.
             if high < 0 or word & 0xFFF != high & 0xFFF:
                 high = _next_high(high, EVT3_BITS, word & 0xFFF)
                 low = 0
-        else:
-            is_wrong = kind not in (EXT_TRIGGER, OTHERS, CONTINUED, CONTINUED_4) and word != PADDING
+        elif kind not in (EXT_TRIGGER, OTHERS, CONTINUED, CONTINUED_4) and word != PADDING:
+            count = -1
 
-        if is_wrong:
-            return EvtState(high, low, row, base, base_on), count, index
-
+        if count < 0:
+            return EvtState(high, low, row, base, base_on), 0, index
     return EvtState(high, low, row, base, base_on), count, words.size
 
 
@@ -249,10 +242,9 @@ def decode_words(
     elif version is EVT21_VERSION:
         uniform = words.view(np.int64)
 
-    room = len(words) * version.word_events
-    arrays: list[NDArray[Any]] = [np.empty(room, dtype) for dtype in (np.int64, np.int16, np.int16, np.bool_)]
+    events = np.empty(len(words) * version.word_events, EVENT)
     sides = (MAX_EVT_SIDE_PX, MAX_EVT_SIDE_PX) if sensor is None else (sensor.width, sensor.height)
-    state, events, used = version.decode(uniform, state, sides, *arrays)
+    state, count, used = version.decode(uniform, state, sides, events)
 
     if used < len(words):
         size = f"{sides[0]}x{sides[1]}"
@@ -260,12 +252,12 @@ def decode_words(
             f"word {used}: wrong {version.name} word 0x{int(words[used]):X} (expected a known type, a time and a row "
             f"before events, and pixels of a {size} sensor)"
         )
-    t, x, y, on = (array[:events] for array in arrays)
-    return StoredColumns(t, x, y, on), state
+    return StoredColumns(*(events[name][:count] for name in StoredColumns._fields)), state
 
 
 def _open(path: Path, _hints: Hints) -> Source:
-    fields, header_bytes = read_fields(path)
+    lines, header_bytes = read_header(path, b"% ", "end")
+    fields = parse_fields(lines, " ")
 
     # The field `format`, such as EVT3;height=720;width=1280, takes precedence over `evt` and `geometry`.
     name, *pairs = fields.get("format", "").split(";")
@@ -282,7 +274,7 @@ def _open(path: Path, _hints: Hints) -> Source:
     width = options.get("width", width)
     height = options.get("height", height)
     sensor = parse_sensor(path, width, height) if width or height else None
-    return Source(sensor, partial(_chunks, path, version, header_bytes, sensor), dict(fields))
+    return Source(sensor, partial(_chunks, path, version, header_bytes, sensor), fields)
 
 
 def _chunks(path: Path, version: EvtVersion, begin: int, sensor: SensorSize | None) -> Iterator[StoredColumns]:
@@ -318,4 +310,4 @@ def _write(path: Path, sensor: SensorSize, _options: WriteOptions) -> Iterator[C
         yield add
 
 
-EVT = Format("evt", (".raw",), lambda path, _head: path.suffix.lower() == ".raw", _open, _write, (".raw",))
+EVT = Format("evt", (".raw",), _open, encoder=_write, written=(".raw",))

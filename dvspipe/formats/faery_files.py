@@ -1,8 +1,8 @@
-"""AEDAT 4 of iniVation's cameras (`.aedat4`) and Event Stream 2.0 (`.es`), read and written by faery.
+"""AEDAT 4 of iniVation's cameras (`.aedat4`) and Event Stream 2.0 (`.es`), read by faery.
 
 faery shifts times to begin at 0, unless told not to. Of its faults, this module checks for these: it aborts the process
-if the header of an AEDAT 4 file is not UTF-8, reads an AEDAT 4 file without its end and an Event Stream file that ends
-within an event as complete, and writes without end if the times of an Event Stream file have a long gap.
+if the header of an AEDAT 4 file is not UTF-8 or too short, and reads an AEDAT 4 file without its end and an Event
+Stream file that ends within an event as complete.
 
 An AEDAT 4 file has a line of text, a FlatBuffer `IOHeader` after its 32-bit length, packets, and a table of packets.
 The header stores the position of the table, -1 if the recording was interrupted (docs.inivation.com, "AEDAT 4.0").
@@ -18,19 +18,27 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import EventError, FormatError
+from ..base.errors import FormatError
 from ..base.kernels import njit
 from ..events import Events, SensorSize
 from ..video.frames import Frame
 from .hints import Hints
-from .source import Format, Source, StoredColumns, WriteOptions, errors_as_dvspipe, parse_sensor, read_records
-from .writers import check_range
+from .source import (
+    Format,
+    Source,
+    StoredColumns,
+    WriteOptions,
+    check_range,
+    errors_as_dvspipe,
+    parse_sensor,
+    read_records,
+)
 
 AEDAT4_MAGIC = b"#!AER-DAT4.0"
 HEADER_START = len(AEDAT4_MAGIC) + 2  # after the line end
@@ -44,10 +52,9 @@ END_US = 1 << 62
 ES_MAGIC = b"Event Stream"
 ES_HEADER_BYTES = 20
 ES_EVENT_BYTES = 5
-ES_MAX_GAP_US = 1 << 32  # 71 minutes, with 34 MB of bytes that only advance the time
 FLAG_BITS = {"dvs": 1, "atis": 2}
 
-FAERY_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")])
+FAERY_EVENT = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")])
 
 
 def _open_aedat4(path: Path, _hints: Hints) -> Source:
@@ -86,14 +93,13 @@ def read_frames(path: str | Path) -> Iterator[Frame]:
     with errors_as_dvspipe(path):
         _check_aedat4(path)
         with _decode_aedat4(path) as decoder:
-            for track, packet in decoder:
-                if track.data_type == "frame":
-                    if packet.format not in GREY_FORMATS:
-                        raise FormatError(f"wrong format of a frame (found {packet.format}, expected greyscale)")
-                    begin_us = packet.exposure_start_t
-                    end_us = packet.exposure_end_t
-                    t_us = (begin_us + end_us) // 2 if 0 < begin_us <= end_us else packet.t
-                    yield Frame(t_us, packet.pixels, "linear")
+            for packet in (packet for track, packet in decoder if track.data_type == "frame"):
+                if packet.format not in GREY_FORMATS:
+                    raise FormatError(f"wrong format of a frame (found {packet.format}, expected greyscale)")
+                begin_us = packet.exposure_start_t
+                end_us = packet.exposure_end_t
+                t_us = (begin_us + end_us) // 2 if 0 < begin_us <= end_us else packet.t
+                yield Frame(t_us, packet.pixels, "linear")
 
 
 def _check_aedat4(path: Path) -> None:
@@ -115,7 +121,8 @@ def _check_aedat4(path: Path) -> None:
         position = number("<q", root + table) if table else NO_TABLE
         text = root + number("<H", fields + FIELD_STREAMS)
         text += number("<I", text)
-        header[text + 4 : text + 4 + number("<I", text)].decode()
+        (content,) = struct.unpack_from(f"{number('<I', text)}s", header, text + 4)
+        content.decode()
     except (struct.error, UnicodeDecodeError) as error:
         raise FormatError(f"{path}: corrupted header ({error})") from error
 
@@ -149,11 +156,8 @@ def _read_es(path: Path, height: int, flag_bits: int) -> Iterator[StoredColumns]
 
     with _decode_es(path) as decoder:
         for packet in decoder:
-            p = packet["p"]
-            if "e" in packet.dtype.fields:
-                packet = packet[~packet["e"]]
-                p = packet["p"]
-            yield StoredColumns(packet["t"], packet["x"], height - 1 - packet["y"].astype(np.int32), p)
+            events = packet[~packet["e"]] if "e" in packet.dtype.fields else packet
+            yield StoredColumns(events["t"], events["x"], height - 1 - events["y"].astype(np.int32), events["p"])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -167,81 +171,35 @@ def _find_end(block: NDArray[np.uint8], longest: int, position: int) -> int:
     return position
 
 
-def _to_faery(events: Events) -> NDArray[np.void]:
-    array = np.empty(len(events), FAERY_DTYPE)
-    for name, column in zip(FAERY_DTYPE.names or (), (events.t, events.x, events.y, events.p), strict=True):
-        array[name] = column
-    return array
-
-
-@contextmanager
-def _write_es(path: Path, sensor: SensorSize, _options: WriteOptions) -> Iterator[Callable[[Events], None]]:
-    from faery import es
-
-    last_us = 0
-    dimensions = (sensor.width, sensor.height)
-    with es.Encoder(path, event_type="dvs", zero_t0=False, dimensions=dimensions) as encoder:
-
-        def add(events: Events) -> None:
-            nonlocal last_us
-            check_range(events, ".es", t=END_US)
-            gap_us = int(np.diff(events.t, prepend=last_us).max())
-            if gap_us > ES_MAX_GAP_US:
-                raise EventError(
-                    f"gap too long (found {gap_us} us between events or before the first, .es stores up to "
-                    f"{ES_MAX_GAP_US} us); shift the times to begin near 0"
-                )
-
-            packet = _to_faery(events)
-            packet["y"] = sensor.height - 1 - packet["y"]  # rows are counted upwards
-            encoder.write(packet)
-            last_us = int(events.t[-1])
-
-        yield add
-
-
 @contextmanager
 def _write_aedat4(path: Path, sensor: SensorSize, _options: WriteOptions) -> Iterator[Callable[[Events], None]]:
     """Write one stream of events, described like the files of DV."""
     from faery import aedat
 
-    def describe(node_path: str, nodes: list[Any], **attributes: str | int) -> Any:
+    def describe(name: str, place: str, nodes: list[Any], **attributes: str | int) -> Any:
         described = {
             key: aedat.DescriptionAttribute("int" if isinstance(value, int) else "string", value)
             for key, value in attributes.items()
         }
-        name = PurePosixPath(node_path).name
-        return aedat.DescriptionNode(name=name, path=node_path, attributes=described, nodes=nodes)
+        return aedat.DescriptionNode(name, place, described, nodes)
 
     # A tree of three nodes, built from its leaf: outInfo, stream 0, properties of the stream.
-    root_path = "/mainloop/Recorder/outInfo/"
-    info = describe(f"{root_path}0/info/", [], sizeX=sensor.width, sizeY=sensor.height, source="dvspipe")
-    stream = describe(f"{root_path}0/", [info], compression="LZ4", originalOutputName="events", typeIdentifier="EVTS")
-    root = describe(root_path, [stream])
-    with aedat.Encoder(path, description=[root], compression=("lz4", 1)) as encoder:
+    root = "/mainloop/Recorder/outInfo/"
+    info = describe("info", f"{root}0/info/", [], sizeX=sensor.width, sizeY=sensor.height, source="dvspipe")
+    stream = describe("0", f"{root}0/", [info], compression="LZ4", originalOutputName="events", typeIdentifier="EVTS")
+    description = [describe("outInfo", root, [stream])]
+    with aedat.Encoder(path, description=description, compression=("lz4", 1)) as encoder:
 
         def add(events: Events) -> None:
             check_range(events, ".aedat4", t=END_US)
-            packet = _to_faery(events)
+            packet = np.empty(len(events), FAERY_EVENT)
+            for name, column in zip(FAERY_EVENT.names or (), (events.t, events.x, events.y, events.p), strict=True):
+                packet[name] = column
             for start in range(0, len(packet), PACKET_EVENTS):
                 encoder.write(0, packet[start : start + PACKET_EVENTS])
 
         yield add
 
 
-AEDAT4 = Format(
-    "aedat4",
-    (".aedat4",),
-    lambda _path, head: head.startswith(AEDAT4_MAGIC),
-    _open_aedat4,
-    _write_aedat4,
-    (".aedat4",),
-)
-EVENT_STREAM = Format(
-    "event_stream",
-    (".es",),
-    lambda path, head: head.startswith(ES_MAGIC) or path.suffix.lower() == ".es",
-    _open_es,
-    _write_es,
-    (".es",),
-)
+AEDAT4 = Format("aedat4", (".aedat4",), _open_aedat4, AEDAT4_MAGIC, _write_aedat4, (".aedat4",))
+EVENT_STREAM = Format("event_stream", (".es",), _open_es, ES_MAGIC)

@@ -8,15 +8,18 @@ unit.
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import math
+import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -24,14 +27,13 @@ from numpy.typing import NDArray
 
 from ..base.errors import FormatError, escape_controls
 from ..events import Events, SensorSize
-from .hdf5_layouts import Layout, Location, find_layout
-from .hints import UNIT_EXPONENTS, Hints, TimeUnit, unknown_unit
+from .columns import convert_columns, unknown_unit
+from .hints import Hints, TimeUnit
 from .source import CHUNK_EVENTS, Extent, Format, Source, StoredColumns, WriteOptions, parse_sensor
-from .values import convert_columns
 
-MAGIC = b"\x89HDF\r\n\x1a\n"
 SUFFIXES = (".h5", ".hdf5")
 CACHE_BYTES = 32 << 20  # per dataset: a chunk is decompressed once, although parts end within it
+MAX_LISTED = 12  # datasets in a message
 ATTRIBUTES = (
     "width",
     "height",
@@ -53,10 +55,50 @@ MAX_INDEX_MS = 1 << 26  # 18 hours; limited because one wrong time could fill th
 NEAR_ZERO_US = 1_000_000  # recordings that begin later are stored relative to t_offset
 
 
+class Layout(NamedTuple):
+    """Layout: where a program stores the events and the sensor size.
+
+    Args:
+        name: Name, as shown by `dvspipe info`.
+        datasets: Datasets of t, x, y and p.
+        unit: Unit of the times: us for integers, s for floats; undefined for other types.
+        parts: Indices of t, x, y and p in the rows of their datasets.
+        sensor: Datasets of width and height, or one dataset with both.
+        table_type: Type of the numbers of a table [N, 4] that this program writes. Tables of other types may have other
+            columns.
+    """
+
+    name: str
+    datasets: tuple[str, ...]
+    unit: TimeUnit
+    parts: tuple[Any, ...] = (..., ..., ..., ...)
+    sensor: tuple[str, ...] = ()
+    table_type: str | None = None
+
+
+DSEC = Layout(  # also dvspipe, RVT, TUM-VIE, EventCV, evutils
+    "dsec", ("events/t", "events/x", "events/y", "events/p"), "us", sensor=("events/width", "events/height")
+)
+LAYOUTS = (
+    DSEC,
+    Layout(
+        "m3ed",
+        ("prophesee/left/t", "prophesee/left/x", "prophesee/left/y", "prophesee/left/p"),
+        "us",
+        sensor=("prophesee/left/calib/resolution",),
+    ),
+    Layout("prophesee", ("CD/events",) * 4, "us", ("t", "x", "y", "p")),
+    Layout("event_utils", ("events/ts", "events/xs", "events/ys", "events/ps"), "s"),
+    Layout("raw_events", ("raw_events/t", "raw_events/x", "raw_events/y", "raw_events/p"), "s"),
+    Layout("v2e", ("events",) * 4, "us", ((..., 0), (..., 1), (..., 2), (..., 3)), table_type="uint32"),
+    Layout("mvsec", ("davis/left/events",) * 4, "s", ((..., 2), (..., 0), (..., 1), (..., 3)), table_type="float64"),
+)
+
+
 def _open(path: Path, hints: Hints) -> Source:
     with _open_file(path) as file:
         attributes = {name: _read_attribute(path, file, name) for name in ATTRIBUTES if name in file.attrs}
-        layout = find_layout(path, file)
+        layout = _find_layout(path, file)
         columns = _Columns.find(path, file, layout, attributes, hints)
         sensor = _read_sensor(path, file, layout, attributes)
 
@@ -82,6 +124,36 @@ def _read_attribute(path: Path, file: h5py.File, name: str) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
+def _find_layout(path: Path, file: h5py.File) -> Layout:
+    """Return the only layout of a file."""
+    datasets = {layout: _find_datasets(file, layout) for layout in LAYOUTS}
+    matches = [layout for layout in LAYOUTS if datasets[layout]]
+    if not matches:
+        stored: list[str] = []
+        file.visititems(lambda name, item: stored.append(name) if isinstance(item, h5py.Dataset) else None)
+        known = ", ".join(f"{layout.name} ({layout.datasets[0]})" for layout in LAYOUTS)
+        listed = ", ".join(stored[:MAX_LISTED]) or "nothing"
+        raise FormatError(f"{path}: no events (found {listed}, expected one of the layouts {known})")
+
+    first, *others = matches
+    for other in others:
+        if datasets[first] != datasets[other]:  # links to the same datasets are the same recording
+            raise FormatError(f"{path}: events in several layouts (found {first.name} and {other.name}, expected one)")
+    return first
+
+
+def _find_datasets(file: h5py.File, layout: Layout) -> list[h5py.Dataset]:
+    """Return the datasets of t, x, y and p; none if one is missing or has the wrong shape."""
+    datasets = [file.get(name) for name in layout.datasets]
+    row = (len(datasets),) if layout.table_type else ()
+    for dataset, part in zip(datasets, layout.parts, strict=True):
+        if not isinstance(dataset, h5py.Dataset) or dataset.shape is None or dataset.shape[1:] != row:
+            return []
+        if isinstance(part, str) and part not in (dataset.dtype.names or ()):
+            return []
+    return datasets
+
+
 def _read_sensor(path: Path, file: h5py.File, layout: Layout, attributes: dict[str, Any]) -> SensorSize | None:
     """Read the sensor size; None if the file does not store it."""
     if "width" in attributes and "height" in attributes:
@@ -91,10 +163,8 @@ def _read_sensor(path: Path, file: h5py.File, layout: Layout, attributes: dict[s
         return parse_sensor(path, width, height)
 
     # The datasets are two numbers, or one array of both.
-    sides = [np.ravel(file[name][()]) for name in layout.sensor if name in file]
-    if sum(map(len, sides)) != len(("width", "height")):
-        return None
-    return parse_sensor(path, *np.concatenate(sides).tolist())
+    sides = [side for name in layout.sensor if name in file for side in np.ravel(file[name][()]).tolist()]
+    return parse_sensor(path, *sides) if len(sides) == len(("width", "height")) else None
 
 
 @dataclass(frozen=True)
@@ -103,46 +173,44 @@ class _Columns:
 
     Args:
         path: HDF5 file.
-        locations: Locations of t, x, y and p.
+        layout: Where the columns are.
         events: Number of events.
-        exponent: Time in microseconds = stored time * 10^exponent + offset_us.
+        unit: Unit of the stored times.
         offset_us: Offset to add to every time in microseconds.
     """
 
     path: Path
-    locations: dict[str, Location]
+    layout: Layout
     events: int
-    exponent: int
+    unit: TimeUnit
     offset_us: int
 
     @classmethod
     def find(cls, path: Path, file: h5py.File, layout: Layout, attributes: dict[str, Any], hints: Hints) -> _Columns:
         """Find the columns of a file, and check that they are stored."""
-        types = {}
-        sizes = {}
-        for name, location in layout.columns.items():
-            dataset = file[location.dataset]
-            dtype = dataset.dtype[location.part] if isinstance(location.part, str) else dataset.dtype
+        types = []
+        for name, part in zip(layout.datasets, layout.parts, strict=True):
+            dtype = file[name].dtype[part] if isinstance(part, str) else file[name].dtype
+            expected = layout.table_type or "numbers"
             if dtype.kind not in "iubf" or dtype != (layout.table_type or dtype):
-                expected = layout.table_type or "numbers"
-                raise FormatError(f"{path}: wrong type of {location.dataset} (found {dtype}, expected {expected})")
-            _check_stored(path, dataset)
-            types[name] = dtype
-            sizes[name] = len(dataset)
+                raise FormatError(f"{path}: wrong type of {name} (found {dtype}, expected {expected})")
+            _check_stored(path, file[name])
+            types.append(dtype)
 
+        sizes = {name: len(file[name]) for name in layout.datasets}
         if len(set(sizes.values())) > 1:
             raise FormatError(f"{path}: columns of different lengths (found {sizes})")
 
         # A unit is stored by EventCV, as the milliseconds of a tick.
-        unit = layout.float_unit if types["t"].kind == "f" else layout.integer_unit
-        if "timestamp_scale_ms" in attributes and layout.name == "dsec":
+        unit = layout.unit if (types[0].kind == "f") == (layout.unit == "s") else None
+        if "timestamp_scale_ms" in attributes and layout is DSEC:
             unit = UNITS_BY_MS.get(attributes["timestamp_scale_ms"])
         unit = hints.time_unit or unit
         if unit is None:
-            raise unknown_unit(path, f"unknown time unit (found times of type {types['t']})")
+            raise unknown_unit(path, f"{types[0]}")
 
-        offset_us = int(file[layout.offset][()]) if layout.offset and layout.offset in file else 0
-        return cls(path, layout.columns, sizes["t"], UNIT_EXPONENTS[unit], offset_us)
+        offset_us = int(file["t_offset"][()]) if layout is DSEC and "t_offset" in file else 0
+        return cls(path, layout, len(file[layout.datasets[0]]), unit, offset_us)
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[StoredColumns]:
         """Yield the events `start` to `stop` - 1."""
@@ -153,34 +221,28 @@ class _Columns:
 
     def _convert(self, file: h5py.File, start: int, stop: int) -> StoredColumns:
         # Columns may be parts of the same dataset, which is then read once.
-        names = {location.dataset for location in self.locations.values()}
-        rows = {name: file[name][start:stop] for name in names}
-        values = {name: _select_part(rows[place.dataset], place.part) for name, place in self.locations.items()}
-        return convert_columns(values, self.exponent, self.offset_us, first=start)
+        rows = {name: file[name][start:stop] for name in set(self.layout.datasets)}
+        places = zip("txyp", self.layout.datasets, self.layout.parts, strict=True)
+        values = {column: rows[name][part] for column, name, part in places}
+        return convert_columns(values, self.unit, self.offset_us, first=start)
 
     def extent(self) -> Extent:
         """Return the number of events, and the first and the last time."""
         if not self.events:
             return Extent(0, None, None)
         with _open_file(self.path) as file:
-            first_us, last_us = (int(self._convert(file, row, row + 1).t[0]) for row in (0, self.events - 1))
-        return Extent(self.events, first_us, last_us)
+            return Extent(self.events, self._find_time(file, 0), self._find_time(file, self.events - 1))
+
+    def _find_time(self, file: h5py.File, row: int) -> int:
+        return int(self._convert(file, row, row + 1).t[0])
 
     def read_span(self, start_us: int, stop_us: int) -> Iterator[StoredColumns]:
         """Yield the events with start_us <= t < stop_us, found by bisection: times are sorted."""
         with _open_file(self.path) as file:
             rows = range(self.events)
-            start, stop = (
-                bisect_left(rows, time_us, key=lambda row: int(self._convert(file, row, row + 1).t[0]))
-                for time_us in (start_us, stop_us)
-            )
+            start = bisect_left(rows, start_us, key=lambda row: self._find_time(file, row))
+            stop = bisect_left(rows, stop_us, key=lambda row: self._find_time(file, row))
         yield from self.read(start, stop)
-
-
-def _select_part(rows: NDArray[Any], part: str | int | None) -> NDArray[Any]:
-    if part is None:
-        return rows
-    return rows[part] if isinstance(part, str) else rows[:, part]
 
 
 def _check_stored(path: Path, dataset: h5py.Dataset) -> None:
@@ -200,10 +262,36 @@ def _check_stored(path: Path, dataset: h5py.Dataset) -> None:
             raise FormatError(f"{path}: compressed with {what}; pip install hdf5plugin, or set HDF5_PLUGIN_PATH")
 
 
+class _Disk(io.FileIO):
+    """File that keeps the first error of writing for `check`: the HDF5 library crashes after a failed write."""
+
+    _error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            if super().write(data) < len(data):
+                self._error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self._error = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            super().truncate(size)
+        except OSError as error:
+            self._error = error
+        return size or 0
+
+    def check(self) -> None:
+        """Raise the error of an earlier write."""
+        if self._error is not None:
+            raise self._error
+
+
 @contextmanager
 def _write(path: Path, sensor: SensorSize, options: WriteOptions) -> Iterator[Callable[[Events], None]]:
     sides = {"width": sensor.width, "height": sensor.height}
-    with h5py.File(path, "w", locking=False) as file:  # `write_beside` holds the lock
+    with _Disk(path, "w+") as disk, h5py.File(disk, "w") as file:
         texts = {
             "format": "dsec",
             "version": version("dvspipe"),
@@ -230,6 +318,7 @@ def _write(path: Path, sensor: SensorSize, options: WriteOptions) -> Iterator[Ca
             for name, column in (("x", events.x), ("y", events.y), ("t", t), ("p", events.p)):
                 _append(columns[name], column)
             _index_milliseconds(index, t, count)
+            disk.check()
 
         yield add
 
@@ -240,6 +329,8 @@ def _write(path: Path, sensor: SensorSize, options: WriteOptions) -> Iterator[Ca
             file[f"events/{name}"] = side
         for name, dataset in columns.items():
             file[f"prophesee/left/{name}"] = dataset
+        file.flush()
+        disk.check()
 
 
 def _create_column(file: h5py.File, name: str, dtype: type) -> h5py.Dataset:
@@ -260,11 +351,4 @@ def _index_milliseconds(index: h5py.Dataset, t: NDArray[np.int64], count: int) -
         _append(index, np.searchsorted(t, milliseconds * 1000) + count)
 
 
-HDF5 = Format(
-    "hdf5",
-    SUFFIXES,
-    lambda path, head: head.startswith(MAGIC) or path.suffix.lower() in SUFFIXES,
-    _open,
-    _write,
-    SUFFIXES,
-)
+HDF5 = Format("hdf5", SUFFIXES, _open, b"\x89HDF\r\n\x1a\n", _write, SUFFIXES)

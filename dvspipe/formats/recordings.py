@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from ..events import (
     EARLIEST_US,
     IN_SECONDS,
     LATEST_US,
+    MAX_SIDE_PX,
     Events,
     SensorSize,
     SensorSizeLike,
@@ -26,7 +26,6 @@ from ..events import (
 )
 from .hints import NO_HINTS, Hints, RecordingLike, SensorSource
 from .recognition import recognise, unknown_format
-from .sensors import LARGEST_SENSOR, find_sensor_source, guess_sensor
 from .source import Extent, Source, StoredColumns, errors_as_dvspipe, join_columns, join_small
 
 log = logging.getLogger(__name__)
@@ -35,6 +34,17 @@ IN_MEMORY = "memory"
 NO_EVENTS = Extent(0, None, None)
 SYNTHETIC_GESTURES = "synthetic gestures"
 """Source attribute of files with events of rendered people."""
+KNOWN_SENSORS = (
+    SensorSize(34, 34),  # N-MNIST
+    SensorSize(128, 128),  # DVS128
+    SensorSize(240, 180),  # DAVIS240
+    SensorSize(304, 240),  # ATIS
+    SensorSize(320, 240),  # DVXplorer Lite
+    SensorSize(346, 260),  # DAVIS346
+    SensorSize(640, 480),  # Gen 3, DVXplorer
+    SensorSize(1280, 720),  # Gen 4, IMX636
+)
+LARGEST_SENSOR = SensorSize(MAX_SIDE_PX, MAX_SIDE_PX)
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,9 +90,9 @@ class Recording(Brief):
         total = (self.extent() or NO_EVENTS).events if progress and not is_part else 0
 
         read_span = self._source.span
-        columns = read_span(first_us, stop_us) if is_part and read_span else self._source.chunks()
+        stored = read_span(first_us, stop_us) if is_part and read_span else self._source.chunks()
         count = 0
-        for events in self._check(columns):
+        for events in self._check(stored):
             count += len(events)
             if progress:
                 progress(count, total)
@@ -95,10 +105,10 @@ class Recording(Brief):
             if len(events) and events.t[-1] >= stop_us:
                 return
 
-    def _check(self, chunks: Iterator[StoredColumns]) -> Iterator[Events]:
+    def _check(self, stored: Iterator[StoredColumns]) -> Iterator[Events]:
         count = 0
         before_us: int | None = None
-        for columns in chunks:
+        for columns in _decode(self.path, stored):
             try:
                 if before_us is not None and len(columns.t) and columns.t[0] < before_us:
                     message = f"event 0 has t = {columns.t[0]} us, before the previous event at {before_us} us"
@@ -106,7 +116,7 @@ class Recording(Brief):
                 events = Events.wrap(*columns, sensor=self.sensor)
             except EventError as error:
                 after = f" after the first {count}" if count else ""
-                advice = "; use sort to sort the events by time" if error.is_unsorted else ""
+                advice = "; turn on sort to sort the events by time" if error.is_unsorted else ""
                 raise FormatError(f"{self.path}: {error}{after}{advice}") from error
 
             count += len(events)
@@ -121,7 +131,7 @@ class Recording(Brief):
         """
         # With an empty chunk, a recording without chunks can be joined, too.
         empty = StoredColumns(*[np.zeros(0, np.int64)] * 4)
-        t, x, y, p = join_columns([empty, *self._source.chunks()])
+        t, x, y, p = join_columns([empty, *_decode(self.path, self._source.chunks())])
 
         order = np.argsort(t, kind="stable")
         try:
@@ -181,65 +191,64 @@ def open_recording(path: RecordingLike | Recording, hints: Hints = NO_HINTS) -> 
     """
     if isinstance(path, Recording):
         return path
-
-    file = name_recording(path)
-    name, source = open_source(path, hints)
+    if isinstance(path, Events):
+        file = Path("events")
+        name = IN_MEMORY
+        source = _wrap_events(path)
+    else:
+        file = Path(path)
+        known = recognise(file)
+        if known is None:
+            raise unknown_format(file)
+        name = known.name
+        with errors_as_dvspipe(file):
+            source = known.open(file, hints)
 
     # A sensor size in the file takes precedence; guessing one means reading all events.
-    sensor_source = find_sensor_source(source, hints)
-    sensor = source.sensor or hints.given_sensor or guess_sensor(file, source.chunks())
-    return Recording(file, name, sensor, sensor_source, source.attributes, source)
+    given = hints.given_sensor
+    if source.sensor and given and source.sensor != given:
+        raise EventError(f"{file}: wrong sensor size (found {source.sensor}, expected {given})")
+    if source.sensor:
+        return Recording(file, name, source.sensor, "file", source.attributes, source)
+    if given:
+        return Recording(file, name, given, "given", source.attributes, source)
+    guessed = _guess_sensor(file, _decode(file, source.chunks()))
+    return Recording(file, name, guessed, "guessed", source.attributes, source)
 
 
-def open_source(recording: RecordingLike, hints: Hints = NO_HINTS) -> tuple[str, Source]:
-    """Open a recording for unchecked decoding: return the name of its format and its source.
-
-    Arguments and errors as in `open_recording`, but the sensor is not guessed.
-    """
-    path = name_recording(recording)
-    if isinstance(recording, Events):
-        name = IN_MEMORY
-        source = _wrap_events(recording)
-    else:
-        known = recognise(path)
-        if known is None:
-            raise unknown_format(path)
-        name = known.name
-        with errors_as_dvspipe(path):
-            source = known.open(path, hints)
-
-    sensor = hints.given_sensor
-    if source.sensor is not None and sensor is not None and source.sensor != sensor:
-        raise EventError(f"{path}: wrong sensor size (found {source.sensor}, expected {sensor})")
-
-    span = None if source.span is None else partial(_read, path, source.span)
-    return name, replace(source, chunks=partial(_read, path, source.chunks), span=span)
-
-
-def _read(path: Path, decode: Any, *span_us: int) -> Iterator[StoredColumns]:
+def _decode(path: Path, stored: Iterator[StoredColumns]) -> Iterator[StoredColumns]:
     """Yield the events of a decoder in chunks that are not small; its errors name the file."""
     with errors_as_dvspipe(path):
-        yield from join_small(decode(*span_us))
+        yield from join_small(stored)
 
 
-def name_recording(recording: RecordingLike) -> Path:
-    """Return the path of a recording for messages; `events` for events in memory."""
-    return Path("events") if isinstance(recording, Events) else Path(recording)
+def _guess_sensor(path: Path, chunks: Iterable[StoredColumns]) -> SensorSize:
+    """Return the smallest known sensor that contains all events."""
+    width = height = 0
+    for columns in chunks:
+        if len(columns.x):
+            width = max(width, int(columns.x.max()) + 1)
+            height = max(height, int(columns.y.max()) + 1)
+
+    known = next((known for known in KNOWN_SENSORS if width <= known.width and height <= known.height), None)
+    if not width or known is None:
+        found = f"events up to {width}x{height} pixels, larger than all known sensors" if width else "no events"
+        raise FormatError(f"{path}: unknown sensor size (found {found}); set sensor to WIDTHxHEIGHT")
+    return known
 
 
 def _wrap_events(events: Events) -> Source:
     """Return a source of events in memory."""
 
-    def span(start_us: int, stop_us: int) -> Iterator[StoredColumns]:
+    def read_span(start_us: int, stop_us: int) -> Iterator[StoredColumns]:
         inside = events.between(start_us, stop_us)
         yield StoredColumns(inside.t, inside.x, inside.y, inside.p)
 
-    limits_us = (int(events.t[0]), int(events.t[-1])) if len(events) else (None, None)
     return Source(
         events.sensor,
-        partial(span, EARLIEST_US, LATEST_US),
-        extent=lambda: Extent(len(events), *limits_us),
-        span=span,
+        lambda: read_span(EARLIEST_US, LATEST_US),
+        extent=lambda: count_events([events]),
+        span=read_span,
     )
 
 
@@ -310,33 +319,15 @@ def as_events(recording: RecordingLike | NDArray[np.void], sensor: SensorSizeLik
 
     # The sensor is guessed from the largest coordinates, so they are first checked against the largest possible sensor.
     events = Events.from_structured(recording, LARGEST_SENSOR)
-    guessed = guess_sensor(name_recording(events), _wrap_events(events).chunks())
+    guessed = _guess_sensor(Path("events"), _wrap_events(events).chunks())
     return Events.wrap_unchecked(events.t, events.x, events.y, events.p, guessed)
 
 
-class EventTotals(NamedTuple):
-    """Number of events and of ON events, and the first and the last time; None without events."""
-
-    events: int
-    on: int
-    first_us: int | None
-    last_us: int | None
-
-    @property
-    def duration_us(self) -> int:
-        """Time from the first to the last event; 0 without events."""
-        return (self.last_us or 0) - (self.first_us or 0)
-
-
-def count_events(chunks: Iterable[Events]) -> EventTotals:
-    """Count the events of a recording."""
-    count = 0
-    on = 0
-    first_us = last_us = None
+def count_events(chunks: Iterable[Events]) -> Extent:
+    """Return the number of events of a recording, and the first and last time."""
+    extent = NO_EVENTS
     for events in chunks:
         if len(events):
-            first_us = int(events.t[0]) if first_us is None else first_us
-            last_us = int(events.t[-1])
-            count += len(events)
-            on += int(np.count_nonzero(events.p))
-    return EventTotals(count, on, first_us, last_us)
+            first_us = int(events.t[0]) if extent.first_us is None else extent.first_us
+            extent = Extent(extent.events + len(events), first_us, int(events.t[-1]))
+    return extent

@@ -123,7 +123,7 @@ def _open(path: Path, hints: Hints) -> Source:
         names = [hints.topic] if hints.topic else [topic for topic, count in counts.items() if count]
         if len(names) != 1 or names[0] not in counts:
             listed = ", ".join(sorted(counts)) or "none"
-            raise FormatError(f"{path}: unknown topic (found events on {listed}); use topic=NAME to choose one")
+            raise FormatError(f"{path}: unknown topic (found events on {listed}); set topic to one of them")
 
         # The sensor is in each message, so the first message decides.
         topic = names[0]
@@ -222,4 +222,4 @@ def _decode_libcaer(words: NDArray[np.uint16], base_ns: int, sensor: SensorSize 
     return StoredColumns(t + (base_ns + 500) // 1000, x, y, on)
 
 
-ROSBAG = Format("rosbag", SUFFIXES, lambda path, _head: path.suffix.lower() in SUFFIXES, _open)
+ROSBAG = Format("rosbag", SUFFIXES, _open)

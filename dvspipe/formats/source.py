@@ -1,4 +1,4 @@
-"""Interface of file formats: a `Format` recognises, opens and writes files; a `Source` is an opened file.
+"""Interface of file formats: a `Format` opens and writes files; a `Source` is an opened file.
 
 A decoder yields unchecked columns in chunks, in bounded memory; `Recording` checks them. A file that is truncated, or
 not what its format requires, is an error that names the file, the place, and what was found and expected. Errors of
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -30,12 +30,12 @@ CONTROLS = bytes(set(range(32)) - set(b"\t\r\n"))  # never part of text
 
 
 class StoredColumns(NamedTuple):
-    """Unchecked events as stored: integer arrays [N] of any width."""
+    """Unchecked events as stored: arrays [N] of integers of any width, or of bool."""
 
-    t: NDArray[np.integer[Any]]
-    x: NDArray[np.integer[Any]]
-    y: NDArray[np.integer[Any]]
-    p: NDArray[np.integer[Any]] | NDArray[np.bool_]
+    t: NDArray[Any]
+    x: NDArray[Any]
+    y: NDArray[Any]
+    p: NDArray[Any]
 
 
 class Extent(NamedTuple):
@@ -44,6 +44,11 @@ class Extent(NamedTuple):
     events: int
     first_us: int | None
     last_us: int | None
+
+    @property
+    def duration_us(self) -> int:
+        """Time from the first to the last event; 0 without events."""
+        return (self.last_us or 0) - (self.first_us or 0)
 
 
 @dataclass(frozen=True)
@@ -93,16 +98,16 @@ class Format:
     Args:
         name: Name, as returned by `info`.
         suffixes: Suffixes of readable files, lower case, with the dot.
-        recognises: Decides from the path and the first HEAD_BYTES whether a file has this format.
         open: Opens a file for decoding, with the metadata that it lacks.
+        magic: First bytes of all files; empty if the suffix alone tells the format.
         encoder: Writes files; None if the format is read-only.
         written: Suffixes of written files.
     """
 
     name: str
     suffixes: tuple[str, ...]
-    recognises: Callable[[Path, bytes], bool]
     open: Callable[[Path, Hints], Source]
+    magic: bytes = b""
     encoder: Encoder | None = None
     written: tuple[str, ...] = ()
 
@@ -142,24 +147,25 @@ def read_records(path: Path, start: int, dtype: DTypeLike, name: str = "event") 
             start += block.nbytes
 
 
-def read_header(file: BinaryIO, mark: bytes, last: str) -> tuple[list[str], int]:
+def read_header(path: Path, mark: bytes, last: str) -> tuple[list[str], int]:
     """Read the text before binary data: return its lines, and the position after them.
 
     Args:
-        file: File at its beginning.
+        path: Input file.
         mark: Begin of each line. Data that begins with it, too, is no line of text.
         last: Begin of the last line, in lower case; without such a line, the text ends before the first other line.
     """
     lines: list[str] = []
     position = 0
-    while len(lines) < MAX_HEADER_LINES and (line := file.readline(MAX_LINE_BYTES)).startswith(mark):
-        if not line.endswith(b"\n") or len(line.translate(None, CONTROLS)) < len(line):
-            break
+    with path.open("rb") as file:
+        while len(lines) < MAX_HEADER_LINES and (line := file.readline(MAX_LINE_BYTES)).startswith(mark):
+            if not line.endswith(b"\n") or len(line.translate(None, CONTROLS)) < len(line):
+                break
 
-        position += len(line)
-        lines.append(line.removeprefix(mark).decode("utf-8", "replace").strip())
-        if lines[-1].lower().startswith(last):
-            break
+            position += len(line)
+            lines.append(line.removeprefix(mark).decode("utf-8", "replace").strip())
+            if lines[-1].lower().startswith(last):
+                break
     return lines, position
 
 
@@ -203,6 +209,15 @@ def join_small(chunks: Iterable[StoredColumns]) -> Iterator[StoredColumns]:
 
     if pending:
         yield join_columns(pending)
+
+
+def check_range(events: Events, suffix: str, **ends: int) -> None:
+    """Check that columns of a part have values from 0 to their end, exclusive, which a format can store."""
+    for name, end in ends.items():
+        column = getattr(events, name)
+        for value in (int(column.min()), int(column.max())):
+            if not 0 <= value < end:
+                raise EventError(f"event out of range (found {name} = {value}, {suffix} stores 0 to {end - 1})")
 
 
 def parse_sensor(path: Path, width: object, height: object) -> SensorSize:

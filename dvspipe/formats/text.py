@@ -8,39 +8,30 @@ otherwise a hint must set the unit. NumPy parses the numbers as float64, exact t
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..base.errors import FormatError
+from ..base.errors import FormatError, shorten
 from ..events import Events, SensorSize
-from .hints import (
-    MAX_PLAUSIBLE_US,
-    UNIT_EXPONENTS,
-    UNUSED,
-    Hints,
-    TimeUnit,
-    parse_column_name,
-    unknown_columns,
-    unknown_unit,
-)
-from .numpy_files import match_names
+from .columns import MAX_PLAUSIBLE_US, convert_columns, match_names, parse_column_name, unknown_columns, unknown_unit
+from .hints import UNUSED, Hints, TimeUnit
 from .source import CHUNK_EVENTS, Format, Source, StoredColumns, WriteOptions, parse_sensor
-from .values import convert_columns
 
 SUFFIXES = (".txt", ".csv")
 HEAD_LINES = 200  # read to detect the time unit
 MAX_LINE_CHARACTERS = 1 << 16
 PROSE_CHARACTERS = 1 << 16  # read to decide whether a text is a recording
-SECONDS_DECIMALS = 4  # times in milliseconds would be finer than a microsecond
+MS_DECIMALS = 3  # of seconds; finer times in milliseconds would be finer than a microsecond
 DEFAULT_COLUMNS = "txyp"
 SENSOR_COMMENT = re.compile(r"# sensor (\d+)x(\d+)\s*$")
 COMMAS = re.compile(r"\s*[,;]\s*")
@@ -51,10 +42,10 @@ LINE = "%d,%d,%d,%d\n"
 class _Head(NamedTuple):
     """Begin of a text file: names of columns, sensor size, first lines with events, and number of lines before them."""
 
-    names: tuple[str, ...] = ()
-    sensor: tuple[str, ...] = ()
-    rows: tuple[str, ...] = ()
-    lines: int = 0
+    names: list[str]
+    sensor: SensorSize | None
+    rows: list[str]
+    lines: int
 
 
 def _open_text(path: Path) -> TextIO:
@@ -67,25 +58,27 @@ def _split(line: str) -> list[str]:
 
 
 def _read_head(path: Path) -> _Head:
-    head = _Head()
+    names: list[str] = []
+    sensor: SensorSize | None = None
+    number = 0
     with _open_text(path) as file:
         while line := file.readline(MAX_LINE_CHARACTERS):
-            words = _split(line.lstrip("".join(COMMENTS) + " "))
-            is_comment = line.startswith(COMMENTS)
             if "\0" in line or len(line) == MAX_LINE_CHARACTERS:
-                raise FormatError(f"{path}: line {head.lines + 1}: not a text file of events")
+                raise FormatError(f"{path}: line {number + 1}: not a text file of events")
 
             # Before the first event, a line can name the columns or give the sensor size, also in a comment.
+            words = _split(line.lstrip("#% "))
+            is_comment = line.startswith(COMMENTS)
             if size := SENSOR_COMMENT.match(line):
-                head = head._replace(sensor=size.groups())
-            elif match_names(words) is not None:
-                head = head._replace(names=tuple(words))
-            elif not is_comment and len(words) == 2 and not head.sensor:
-                head = head._replace(sensor=tuple(words))
+                sensor = parse_sensor(path, *size.groups())
+            elif match_names(words):
+                names = words
+            elif not is_comment and len(words) == 2 and all(map(str.isdecimal, words)) and not sensor:
+                sensor = parse_sensor(path, *words)
             elif line.strip() and not is_comment:
-                return head._replace(rows=(line, *islice(file, HEAD_LINES)))
-            head = head._replace(lines=head.lines + 1)
-    return head
+                return _Head(names, sensor, [line, *islice(file, HEAD_LINES)], number)
+            number += 1
+    return _Head(names, sensor, [], number)
 
 
 def is_unrelated_text(path: Path) -> bool:
@@ -104,10 +97,9 @@ def is_unrelated_text(path: Path) -> bool:
 
 def _is_number(word: str) -> bool:
     try:
-        float(word)
+        return math.isfinite(float(word))
     except ValueError:
         return False
-    return True
 
 
 def _open(path: Path, hints: Hints) -> Source:
@@ -119,10 +111,11 @@ def _open(path: Path, hints: Hints) -> Source:
 
     named = next((unit for _, unit in map(parse_column_name, head.names) if unit), None)
     unit = hints.time_unit or named
+    needs_integers = False
     if unit is None:
         times = [row[columns.index("t")] for row in rows if len(row) == len(columns)]
         unit = _detect_unit(path, [time for time in times if _is_number(time)])
-    needs_integers = unit == "us" and hints.time_unit is named is None
+        needs_integers = unit == "us"
 
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 1))
@@ -131,25 +124,17 @@ def _open(path: Path, hints: Hints) -> Source:
     # Without its line end, a last number may be cut; a polarity has one digit.
     if not is_complete and columns[-1] != "p":
         raise FormatError(f"{path}: truncated in the last line (expected a line end)")
-    sensor = parse_sensor(path, *head.sensor) if head.sensor else None
-    return Source(
-        sensor, partial(_chunks, path, head, columns, unit, needs_integers), {"columns": columns, "time_unit": unit}
-    )
+    chunks = partial(_chunks, path, head, columns, unit, needs_integers)
+    return Source(head.sensor, chunks, {"columns": columns, "time_unit": unit})
 
 
 def _detect_unit(path: Path, times: list[str]) -> TimeUnit:
     """Return the time unit of integers, and of times too fine for milliseconds."""
     if all(time.lstrip("+-").isdecimal() and int(time) < MAX_PLAUSIBLE_US for time in times):
         return "us"
-    if max(map(_count_decimals, times)) >= SECONDS_DECIMALS:
+    if any(round(float(time), MS_DECIMALS) != float(time) for time in times):
         return "s"
-    raise unknown_unit(path, f"unknown time unit (found times such as {times[0][:40]})")
-
-
-def _count_decimals(time: str) -> int:
-    """Return the number of decimals of the shortest equal float; zeros at the end do not count."""
-    exponent = Decimal(repr(float(time))).normalize().as_tuple().exponent
-    return max(0, -exponent) if isinstance(exponent, int) else 0
+    raise unknown_unit(path, shorten(times[0]))
 
 
 def _chunks(path: Path, head: _Head, columns: str, unit: TimeUnit, needs_integers: bool) -> Iterator[StoredColumns]:
@@ -159,24 +144,39 @@ def _chunks(path: Path, head: _Head, columns: str, unit: TimeUnit, needs_integer
         for _ in islice(file, head.lines):
             pass
 
-        line = head.lines
+        before = head.lines
         count = 0
         while lines := list(islice(file, CHUNK_EVENTS)):
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", UserWarning)  # for a chunk of comments
                     rows = np.loadtxt(lines, delimiter=separator, comments=COMMENTS, usecols=used, ndmin=2)
-                values = dict(zip(DEFAULT_COLUMNS, rows.T, strict=True))
-                events = convert_columns(values, UNIT_EXPONENTS[unit], first=count)
+                number = _find_not_finite(rows, lines)
+                if number is None:
+                    events = convert_columns(dict(zip(DEFAULT_COLUMNS, rows.T, strict=True)), unit, first=count)
             except (ValueError, FormatError) as error:
-                advice = "use columns=xytp to set the order of the columns"
-                raise FormatError(f"{path}: after line {line}: {error}; {advice}") from error
+                raise unknown_columns(path, f"after line {before}: {error}") from error
+
+            if number is not None:
+                found = shorten(lines[number].strip())
+                raise FormatError(f"{path}: line {before + number + 1}: found {found}, expected finite numbers")
             if needs_integers and (rows[:, 0] % 1).any():
-                raise unknown_unit(path, f"unknown time unit (found times with decimals after line {line})")
+                raise unknown_unit(path, f"with decimals after line {before}")
 
             yield events
-            line += len(lines)
+            before += len(lines)
             count += len(rows)
+
+
+def _find_not_finite(rows: NDArray[np.float64], lines: list[str]) -> int | None:
+    """Return the first line with NaN or infinity; None if there is none."""
+    is_wrong = ~np.isfinite(rows).all(axis=1)
+    if not is_wrong.any():
+        return None
+
+    # Comments and empty lines have no row.
+    numbers = [number for number, line in enumerate(lines) if re.split("[#%]", line)[0].strip()]
+    return numbers[int(is_wrong.argmax())]
 
 
 @contextmanager
@@ -192,4 +192,4 @@ def _write(path: Path, sensor: SensorSize, _options: WriteOptions) -> Iterator[C
         yield add
 
 
-TEXT = Format("text", SUFFIXES, lambda path, _head: path.suffix.lower() in SUFFIXES, _open, _write, (".csv",))
+TEXT = Format("text", SUFFIXES, _open, encoder=_write, written=(".csv",))

@@ -1,21 +1,103 @@
-"""Functions that write recordings in the format of a suffix, at once or part by part."""
+"""Writers: a recording is written part by part, beside its place, and appears when it is complete.
+
+A part is some consecutive events of a recording; it begins where the previous part ends.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import EventError
-from ..events import Events, SensorSize, SensorSizeLike, checked_parts
-from .recognition import find_encoder, written_suffixes
+from ..base.errors import EventError, FileError, join_names
+from ..base.files import claim_output, require_space, write_beside
+from ..events import Events, SensorSize, SensorSizeLike, checked_parts, concatenate
+from .recognition import find_writer, written_suffixes
 from .recordings import as_events
-from .source import WriteOptions
-from .writers import Writer, unwritable
+from .source import Encoder, WriteOptions, errors_as_dvspipe
+
+PART_EVENTS = 1 << 16  # events encoded at a time
+RESERVED_BYTES = 32 * PART_EVENTS + (8 << 20)  # disk space of a part and of the end of a file
+
+
+class Writer:
+    """Context manager that writes a recording part by part. The file appears when the block ends without an error.
+
+    Args:
+        path: Output file.
+        sensor: Sensor size of all events.
+        encoder: Encoder of the format.
+        options: Origin of the events, and whether to replace an existing file.
+
+    Attributes:
+        count: Number of events so far.
+
+    Raises:
+        FileError: If the file exists or cannot be written, or the disk is full.
+        EventError: If appended events have another sensor size, begin before the end of the previous part, or cannot
+            be stored in the format.
+    """
+
+    def __init__(self, path: Path, sensor: SensorSize, encoder: Encoder, options: WriteOptions) -> None:
+        self.path = path
+        self.sensor = sensor
+        self.count = 0
+        self._encoder = encoder
+        self._options = options
+        self._last_us: int | None = None
+        self._pending: list[Events] = []  # small parts, written together
+        self._written = 0
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        claim_output(self.path, overwrite=self._options.overwrite)
+        with ExitStack() as stack, errors_as_dvspipe(self.path, "cannot be written", FileError):
+            beside = stack.enter_context(write_beside(self.path))
+            self._encode = stack.enter_context(self._encoder(beside, self.sensor, self._options))
+            self._stack = stack.pop_all()
+        return self
+
+    def append(self, events: Events) -> None:
+        """Write the next events, which must not be before the previous ones."""
+        if events.sensor != self.sensor:
+            raise EventError(f"{self.path}: wrong sensor size (found {events.sensor}, expected {self.sensor})")
+        if not len(events):
+            return
+        if self._last_us is not None and events.t[0] < self._last_us:
+            raise EventError(f"{self.path}: unsorted events (found {events.t[0]} us after {self._last_us} us)")
+
+        self._last_us = int(events.t[-1])
+        self.count += len(events)
+        self._pending.append(events)
+        if self.count - self._written >= PART_EVENTS:
+            self._write_pending()
+
+    def _write_pending(self) -> None:
+        events = concatenate(self._pending, self.sensor)
+        self._pending = []
+        for start in range(0, len(events), PART_EVENTS):
+            require_space(self.path, RESERVED_BYTES)
+            with errors_as_dvspipe(self.path, "cannot be written", FileError):
+                self._encode(events.slice_events(start, start + PART_EVENTS))
+        self._written += len(events)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with errors_as_dvspipe(self.path, "cannot be written", FileError):
+            if kind is not None:
+                self._stack.__exit__(kind, error, traceback)
+                return
+
+            with self._stack:
+                self._write_pending()
+                claim_output(self.path, overwrite=self._options.overwrite)  # another process may have written it
 
 
 def write(
@@ -61,7 +143,7 @@ def write(
     try:
         first = next(iterator, None)
         if first is None and sensor is None:
-            raise EventError("no events to write and no sensor; use sensor=WxH to write an empty recording")
+            raise EventError("no events to write and no sensor; set sensor to WIDTHxHEIGHT")
 
         size = first.sensor if first is not None else SensorSize.of(sensor)  # type: ignore[arg-type]
         with create_writer(path, size, WriteOptions(source, settings or {}, overwrite)) as writer:
@@ -78,7 +160,9 @@ def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writ
     Raises:
         FileError: If dvspipe does not write files with this suffix.
     """
-    known = find_encoder(path)
-    if known is None:
-        raise unwritable(path, written_suffixes())
-    return Writer(path, sensor, known, options)
+    known = find_writer(path)
+    if known is None or known.encoder is None:
+        suffix = path.suffix or "none"
+        expected = join_names(written_suffixes())
+        raise FileError(f"{path}: wrong suffix for events (found {suffix}, expected {expected})")
+    return Writer(path, sensor, known.encoder, options)

@@ -23,6 +23,8 @@ from ..formats import NO_HINTS, Hints, RecordingLike, open_recording
 from .editing import find_common_sensor, require_pixels
 
 REACH_US = 50_000  # maximum distance of a nearest event
+STEPS = ("read A", "read B", "sort", "nearest to A", "nearest to B")
+PART_EVENTS = 1 << 20  # compared at a time
 NEAR = f"to the nearest event of the other at its pixel and polarity, within {REACH_US / 1000:g} ms"
 ALONE = f"without an event of the other at its pixel and polarity within {REACH_US / 1000:g} ms"
 
@@ -110,14 +112,12 @@ def compare(
     opened = [open_recording(recording, hints) for recording in (a, b)]
     sensor = find_common_sensor(opened)
     require_pixels(opened[0])
-    events_a, events_b = (
-        concatenate(recording.chunks(progress=NamedStep(progress, str(recording.path), number, 2)), sensor)
-        for number, recording in enumerate(opened)
-    )
-
-    keys_a, keys_b = _sort_keys(events_a, events_b)
-    nearest_to_a_us, alone_a = _measure_nearest(keys_a, keys_b)
-    nearest_to_b_us, alone_b = _measure_nearest(keys_b, keys_a)
+    steps = [NamedStep(progress, name, number, len(STEPS)) for number, name in enumerate(STEPS)]
+    events_a = concatenate(opened[0].chunks(progress=steps[0]), sensor)
+    events_b = concatenate(opened[1].chunks(progress=steps[1]), sensor)
+    keys_a, keys_b = _sort_keys(events_a, events_b, steps[2])
+    nearest_to_a_us, alone_a = _measure_nearest(keys_a, keys_b, steps[3])
+    nearest_to_b_us, alone_b = _measure_nearest(keys_b, keys_a, steps[4])
     return Comparison(
         events_a=len(events_a),
         events_b=len(events_b),
@@ -132,34 +132,43 @@ def compare(
     )
 
 
-def _sort_keys(*both: Events) -> list[NDArray[np.int64]]:
+def _sort_keys(a: Events, b: Events, progress: Progress) -> list[NDArray[np.int64]]:
     """Return a sorted key of each event: the address of its pixel and polarity times a stride, plus its time.
 
     The stride is so long that keys of different addresses differ by more than `REACH_US`.
     """
-    width, height = both[0].sensor
+    both = (a, b)
+    width, height = a.sensor
     limits_us = [int(t_us) for events in both if len(events) for t_us in (events.t[0], events.t[-1])]
     first_us = min(limits_us, default=0)
     stride = max(limits_us, default=0) - first_us + REACH_US + 1
     if 2 * width * height * stride >= 1 << 63:
         raise EventError(f"the recordings span {(stride - REACH_US) * 1e-6:.6g} s; do they share a clock?")
 
-    keys = []
+    keys: list[NDArray[np.int64]] = []
     for events in both:
+        progress(len(keys), len(both))
         address = (events.p.astype(np.int64) * height + events.y) * width + events.x
         keys.append(np.sort(address * stride + (events.t - first_us)))
     return keys
 
 
-def _measure_nearest(keys: NDArray[np.int64], others: NDArray[np.int64]) -> tuple[float | None, float | None]:
+def _measure_nearest(
+    keys: NDArray[np.int64], others: NDArray[np.int64], progress: Progress
+) -> tuple[float | None, float | None]:
     """Return the median distance of keys to the nearest of the others within reach, and the fraction out of reach."""
     if not len(keys) or not len(others):
         return None, 1.0 if len(keys) else None
 
-    after = np.searchsorted(others, keys)
-    above = others[np.minimum(after, len(others) - 1)]
-    below = others[np.maximum(after - 1, 0)]
-    distances_us = np.minimum(np.abs(above - keys), np.abs(keys - below))
+    distances_us = np.empty(len(keys), np.int64)
+    for start in range(0, len(keys), PART_EVENTS):
+        progress(start, len(keys))
+        part = keys[start : start + PART_EVENTS]
+        after = np.searchsorted(others, part)
+        above = others[np.minimum(after, len(others) - 1)]
+        below = others[np.maximum(after - 1, 0)]
+        distances_us[start : start + PART_EVENTS] = np.minimum(np.abs(above - part), np.abs(part - below))
+
     near = distances_us[distances_us <= REACH_US]
     alone = (len(keys) - len(near)) / len(keys)
     return float(np.median(near)) if len(near) else None, alone

@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import cast
 
@@ -105,7 +105,7 @@ def open_for_sensor(source: str | Path | int | ArrayLike, config: FilmConfig) ->
         ConfigError: If it is a camera, and nothing ends it.
     """
     if isinstance(source, str | Path | int) and camera_of(source) is not None and config.stop_s is None:
-        raise ConfigError(f"camera {source}: use stop_s=SECONDS to set the length of its recording")
+        raise ConfigError(f"camera {source}: set stop_s to the end of its recording in seconds")
     if config.sensor_size == "keep":
         return open_video(source, config)
 
@@ -121,7 +121,8 @@ def open_for_sensor(source: str | Path | int | ArrayLike, config: FilmConfig) ->
 def _note_crop(size: SensorSize, crop: str | None, sensor: SensorSize) -> None:
     """Log once for all videos of a size what a sensor shows of them."""
     log.warning(
-        "videos of %s are cropped to %s, the shape of the sensor, and scaled to %s; sensor_size=keep keeps all pixels",
+        "videos of %s are cropped to %s, the shape of the sensor, and scaled to %s; set sensor_size "
+        "to keep for all pixels",
         size,
         crop,
         sensor,
@@ -194,6 +195,11 @@ class ConversionTask:
     def __str__(self) -> str:
         return f"{self.source}" if self.span is None else f"{self.source}@{self.span}"
 
+    @cached_property
+    def is_video(self) -> bool:
+        """Whether the source is a video, not a recording: reads its first bytes."""
+        return is_video(Path(self.source))
+
     def settings_of(self, config: ConvertConfig) -> ConvertConfig:
         """Return the settings for this video: its name decides its noise, and its span the part that is read."""
         if self.name is not None:
@@ -209,7 +215,7 @@ def convert_task(
     overwrite: bool = False,
 ) -> Conversion:
     """Convert a video or a recording, as `convert_video` or `convert_recording`."""
-    if is_video(Path(task.source)):
+    if task.is_video:
         config = task.settings_of(config)
         return convert_video(task.source, task.target, config, overwrite=overwrite, progress=progress)
 
@@ -249,6 +255,9 @@ def convert_many(
         >>> events = sum(done.result().events for done in convert_many(tasks, jobs=2))  # doctest: +SKIP
     """
     waiting = tasks if overwrite else find_unconverted(tasks)
+    done = len(tasks) - len(waiting)
+    if done:
+        log.info("already converted: %d of %d; turn on overwrite to convert again", done, len(tasks))
     return map_items(_ConversionWorker(config, overwrite), waiting, jobs=jobs, progress=progress)
 
 
@@ -313,7 +322,7 @@ def plan_conversions(
     # Names that differ only in their suffix, such as a.mp4 and a.avi, keep it: a.mp4.h5 and a.avi.h5.
     named_sources = list(find_sources(sources, lambda path: path.is_file() and path.name.lower().endswith(suffix)))
     if not named_sources:
-        raise FileError(f"{sources[0]}: its recordings are already {suffix}; use suffix=.aedat4 to convert them")
+        raise FileError(f"{sources[0]}: its recordings are already {suffix}; set suffix to another format")
     names = Counter(name.with_suffix(suffix) for _, name in named_sources)
     plan: dict[Path, ConversionTask] = {}
     for path, name in named_sources:
@@ -417,10 +426,7 @@ def convert(
     if len(tasks) == 1:
         return (convert_task(tasks[0], progress, config=config, overwrite=overwrite),)
 
-    waiting = tasks if overwrite else find_unconverted(tasks)
-    if len(waiting) < len(tasks):
-        log.info("already converted: %d of %d; use overwrite to convert again", len(tasks) - len(waiting), len(tasks))
-    outcomes = convert_many(waiting, config, jobs=jobs, overwrite=overwrite, progress=progress)
+    outcomes = convert_many(tasks, config, jobs=jobs, overwrite=overwrite, progress=progress)
     return collect(outcomes, len(tasks), "sources could not be converted")
 
 
@@ -428,5 +434,5 @@ def _refuse_unused(tasks: Sequence[ConversionTask], given: Set[str]) -> None:
     """Refuse settings that apply only to videos, or only to recordings, if there are none."""
     for names, is_for_videos, kind in ((FOR_VIDEOS, True, "videos"), (FOR_RECORDINGS, False, "recordings")):
         unused = sorted(names & given)
-        if unused and tasks and not any(is_video(task.source) is is_for_videos for task in tasks):
+        if unused and tasks and not any(task.is_video is is_for_videos for task in tasks):
             raise ConfigError(f"{tasks[0].source}: {', '.join(unused)}: only for {kind}")

@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..base.errors import Brief, ConfigError, EventError
 from ..base.progress import NamedStep, Progress, ignore_progress
 from ..events import Events, Region, RegionLike, SensorSize, TimeSpan, join_streams, merge_streams
@@ -62,8 +59,7 @@ class RecordingPart(Brief):
         if stored is not None:
             return stored
 
-        count, _, first_us, last_us = count_events(self.chunks(progress))
-        return Extent(count, first_us, last_us)
+        return count_events(self.chunks(progress))
 
     def chunks(self, progress: Progress | None = None) -> Iterator[Events]:
         """Yield the events of the part.
@@ -111,11 +107,6 @@ def select_part(
     return RecordingPart(recording, recording.find_span(start_s=start_s or None, stop_s=stop_s), selected)
 
 
-def locate_hot_pixels(part: RecordingPart, *, progress: Progress | None = None) -> NDArray[np.bool_]:
-    """Read all events of a part, and return a mask of its hot pixels, bool [H, W]."""
-    return find_hot_pixels(count_pixels(part.chunks(progress), part.sensor))
-
-
 def write_filtered(
     part: RecordingPart,
     out: str | Path,
@@ -135,7 +126,8 @@ def write_filtered(
     # Hot pixels are known only after a pass over all events.
     hot = None
     if config.hot_pixels:
-        hot = locate_hot_pixels(part, progress=NamedStep(progress, "hot pixels", 0, 2))
+        chunks = part.chunks(NamedStep(progress, "hot pixels", 0, 2))
+        hot = find_hot_pixels(count_pixels(chunks, part.sensor))
         progress = NamedStep(progress, "filter", 1, 2)
 
     kept = filter_stream(part.chunks(progress), config, hot=hot, callback=note)
@@ -244,7 +236,7 @@ def filter(  # noqa: A001
         2
     """
     if not config.active:
-        raise ConfigError("no filter given (expected hot_pixels, refractory_us=1000 or activity_us=20000)")
+        raise ConfigError("no filter is on; turn on hot_pixels, or set refractory_us or activity_us to microseconds")
 
     part = select_part(open_recording(recording, hints))
     written, counts = write_filtered(part, out, config, overwrite=overwrite, progress=progress)

@@ -69,7 +69,9 @@ class RecordingInfo(Described, Brief):
         table = TextTable()
         table.add_row("format", self.format)
         table.add_row("sensor", f"{self.width} x {self.height} ({self.sensor_source})")
-        table.add_row("events", f"{self.events:,}")
+        complete = f"{self.events:,}"
+        before = f"{self.events:,} before the problem" if self.events else "not counted"
+        table.add_row("events", before if self.problem else complete)
 
         if self.on_fraction is not None:
             times = f"{self.t_first_us:,} to {self.t_last_us:,} us ({self.duration_us * 1e-6:.6g} s)"
@@ -87,8 +89,6 @@ class RecordingInfo(Described, Brief):
             stored |= {name: value for name, value in settings.items() if value != defaults.get(name)}
         for name, value in stored.items():
             table.add_row(name, value if isinstance(value, str) else json.dumps(value, default=str))
-        if self.problem:
-            table.add_row("problem", self.problem)
         return show_name(self.file), table
 
 

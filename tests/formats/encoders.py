@@ -51,6 +51,25 @@ def encode_aedat3(events: Events) -> bytes:
     return b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n" + body
 
 
+def encode_dat(events: Events) -> bytes:
+    """Return a DAT file."""
+    t, x, y, p = _wide(events)
+    words = np.stack([t, p << 28 | y << 14 | x], axis=1)
+    size = events.sensor
+    head = f"% Version 2\n% Height {size.height}\n% Width {size.width}\n% end\n".encode()
+    return head + bytes([0x0C, 8]) + words.astype("<u4").tobytes()
+
+
+def encode_es(events: Events) -> bytes:
+    """Return an Event Stream: a byte 0xFF for each 127 us, then the rest of the time, the polarity, and x and y."""
+    t, x, y, p = _wide(events)
+    gaps = np.diff(t, prepend=0)
+    size = events.sensor
+    rows = zip(gaps.tolist(), x.tolist(), (size.height - 1 - y).tolist(), p.tolist(), strict=True)
+    body = b"".join(b"\xff" * (gap // 127) + struct.pack("<BHH", gap % 127 << 1 | on, *at) for gap, *at, on in rows)
+    return b"Event Stream" + bytes([2, 0, 0, 1]) + struct.pack("<HH", *size) + body
+
+
 def _wide(events: Events) -> tuple[NDArray[np.int64], ...]:
     return tuple(column.astype(np.int64) for column in (events.t, events.x, events.y, events.p))
 

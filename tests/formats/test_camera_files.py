@@ -329,12 +329,11 @@ def test_real_recording_equals_an_independent_decoder(test_data: Path, name: str
     assert np.array_equal(theirs["t"] - theirs["t"][0], ours.t - ours.t[0])
 
 
-@pytest.mark.parametrize("suffix", [".raw", ".dat"])
-def test_written_camera_file_equals_an_independent_decoder(tmp_path: Path, suffix: str) -> None:
+def test_written_camera_file_equals_an_independent_decoder(tmp_path: Path) -> None:
     io = pytest.importorskip("evutils.io", reason="evutils is not installed")
     events = random_events(2, 3000, SensorSize(width=640, height=480), span_us=20_000_000)
-    write(tmp_path / f"a{suffix}", events)
-    with io.EventReader(str(tmp_path / f"a{suffix}")) as reader:
+    write(tmp_path / "a.raw", events)
+    with io.EventReader(str(tmp_path / "a.raw")) as reader:
         theirs = reader.read_all()
     assert Events(*(theirs[name] for name in "txyp"), sensor=events.sensor) == events
 

@@ -47,7 +47,7 @@ def test_sensor_comes_from_file_hint_or_guess(tmp_path: Path) -> None:
     with raises(FormatError, "a.bin", "event 0", "x = 33", "12"):
         read(headerless, hints=HINTS)
     np.save(tmp_path / "a.npy", Events([5], [3000], [3], [1], "4000x7").structured())
-    with raises(FormatError, "a.npy", "3001x4", "sensor=WxH"):
+    with raises(FormatError, "a.npy", "3001x4", "WIDTHxHEIGHT"):
         read(tmp_path / "a.npy")
 
 

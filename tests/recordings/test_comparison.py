@@ -45,7 +45,10 @@ def test_figures_follow_their_definitions(a: Events, b: Events) -> None:
 
 @given(RECORDINGS)
 def test_recording_equals_itself(events: Events) -> None:
-    result = compare(events, events)
+    told: list[float] = []
+    result = compare(events, events, progress=lambda done, _: told.append(done))
+    assert told == sorted(told)
+    assert not len(events) or max(told) >= 4
     if len(events):
         figures = (result.events_ratio, result.nearest_to_a_us, result.alone_a, result.alone_b)
         assert figures == (1, 0, 0, 0)

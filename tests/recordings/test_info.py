@@ -47,7 +47,8 @@ def test_corrupted_recordings_have_a_problem_and_an_exit_code(tmp_path: Path) ->
     done = dvspipe("info", *files, "--sensor", "12x7", code=1)
     assert mentions(done.stderr, "back.csv", "outside.csv", 99)
     assert "good.csv" not in done.stderr
-    assert mentions(done.stdout, "good.csv", "back.csv", "12 x 7")
+    assert mentions(done.stdout, "good.csv", "back.csv", "12 x 7", "not counted")
+    assert "99" not in done.stdout  # the problem is said once
     (tmp_path / "wrong.h5").write_bytes(b"no events")
     for name, kind in (("wrong.h5", FormatError), ("missing.h5", FileError)):
         with raises(kind, name):

@@ -13,8 +13,6 @@ suffix                format            description
 ``.csv``              CSV               text with the columns t, x, y, p, for spreadsheets and reading
 ``.aedat4``           AEDAT 4           the format of iniVation's DV software
 ``.raw``              EVT 2.0           Prophesee's RAW, one word per event
-``.dat``              DAT               Prophesee's DAT, eight bytes per event
-``.es``               Event Stream      the format of the Sydney group, with time differences in few bytes
 ``.bin``              N-MNIST's 40 bit  five bytes per event, for sensors of up to 256 x 240 pixels; the sensor is not
                                         in the file
 ====================  ================  ================================================================================
@@ -30,7 +28,7 @@ import dvspipe
 from dvspipe.formats import Hints
 from dvspipe.synthesis import GestureClip, record_gesture
 
-SUFFIXES = (".h5", ".npz", ".csv", ".aedat4", ".raw", ".dat", ".es", ".bin")
+SUFFIXES = (".h5", ".npz", ".csv", ".aedat4", ".raw", ".bin")
 
 events = record_gesture(GestureClip(7, person=3, clip=0, seed=0, duration_us=300_000))
 figure, panels = plt.subplots(3, 3, figsize=(9, 8), layout="constrained")
