@@ -128,20 +128,6 @@ def test_encoder_yields_complete_steps_and_keeps_its_input_state(seed: int, conf
         assert np.array_equal(steps, np.array(list(stream)))
 
 
-def test_time_completes_steps_without_events() -> None:
-    config = BinConfig(step_us=10)
-    state = start_encoding(SENSOR, config)
-    steps, state = encode_part(Events.empty(SENSOR), state, until_us=10**9)
-    assert len(steps) == 0  # the recording starts with the first event
-    steps, state = encode_part(Events([5], [1], [2], [1], SENSOR), state, until_us=14)
-    assert len(steps) == 0
-    steps, state = encode_part(Events.empty(SENSOR), state, until_us=15)
-    assert steps.sum(axis=(1, 2, 3)).tolist() == [1]
-    steps, state = encode_part(Events.empty(SENSOR), state, until_us=39)
-    assert steps.sum(axis=(1, 2, 3)).tolist() == [0, 0]
-    assert len(finish_encoding(state)) == 0
-
-
 def test_stream_yields_the_steps_of_a_long_gap_lazily() -> None:
     events = Events([0, 10**9], [0, 1], [0, 0], [1, 1], SENSOR)
     stream = encode_stream([events], BinConfig(step_us=10))
@@ -191,7 +177,7 @@ def test_counts_saturate_and_never_wrap(form: str, largest: int) -> None:
 def test_division_by_multiplication_is_exact() -> None:
     x = np.arange(32768, dtype=np.uint32)
     for downsample in range(1, 1025):
-        places = Places.of(SENSOR, downsample, separate=True)
+        places = Places.of(SENSOR, BinConfig(downsample=downsample))
         assert np.array_equal((x * places.multiplier) >> places.shift, x // downsample), downsample
 
 
