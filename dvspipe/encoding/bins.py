@@ -311,5 +311,5 @@ def _encode_block(
     )
 
     state = state._replace(clock=clock, begun=counted[complete:].copy(), done=done, counts=counts)
-    rest = events.slice_events(used + beyond, len(events))
+    rest = events[used + beyond :]
     return counted[:complete].reshape(-1, *shape), rest, state

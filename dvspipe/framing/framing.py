@@ -192,7 +192,7 @@ class ActivityMaps:
 
             # One slice at a time, because the counts belong to the current slice.
             stop = int(np.searchsorted(part.t, self.start_us + (number + 1) * SLICE_US))
-            one = part.slice_events(first, stop)
+            one = part[first:stop]
             _count_active(one.t, one.x, one.y, number, self.cell_px, self._pixels, self._counts)
             first = stop
 

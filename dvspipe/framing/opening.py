@@ -107,7 +107,7 @@ class EventSource(Brief):
     def _read(self, on_part: Callable[[Events], object]) -> Iterator[Events]:
         for chunk in prefetch(self.events.parts(), PREFETCHED_CHUNKS):
             for first in range(0, len(chunk), MAX_EVENTS):
-                part = chunk.slice_events(first, first + MAX_EVENTS)
+                part = chunk[first : first + MAX_EVENTS]
                 on_part(part)
                 yield part
 

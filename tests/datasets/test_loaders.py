@@ -163,7 +163,7 @@ def test_stream_windows_contain_its_steps_in_order(tmp_path: Path) -> None:
     assert not together[len(steps) :].any()
     assert len(together) - len(steps) < 3
     for spikes, start_us in zip(windows, starts_us, strict=True):
-        assert np.array_equal(spikes.numpy(), encode(events.slice_time(start_us, 2**40), config, start_us=start_us))
+        assert np.array_equal(spikes.numpy(), encode(events.between(start_us, 2**40), config, start_us=start_us))
     batches = [*loader(stream, 1)]
     assert [int(batch.labels) for batch in batches] == [*starts_us]
     assert batches[0].spikes.shape == (3, 1, 2, 7, 12)

@@ -99,7 +99,7 @@ def test_each_form_equals_a_plain_loop(events: Events, config: BinConfig, earlie
 def test_stream_in_any_parts_equals_the_tensor_of_the_recording(
     events: Events, config: BinConfig, cuts: list[int], given_start: bool
 ) -> None:
-    parts = [events.slice_events(a, b) for a, b in pairwise([0, *sorted(cuts), len(events)])]
+    parts = [events[a:b] for a, b in pairwise([0, *sorted(cuts), len(events)])]
     first_us, last_us = (int(events.t[0]), int(events.t[-1])) if len(events) else (0, 0)
     start_us = first_us if given_start or config.by == "recording" else None
     counts_seen: list[BinCounts] = []
@@ -117,12 +117,12 @@ def test_stream_in_any_parts_equals_the_tensor_of_the_recording(
 def test_encoder_yields_complete_steps_and_keeps_its_input_state(seed: int, config: BinConfig, cut: int) -> None:
     events = random_events(seed, 300)
     state = start_encoding(SENSOR, config, start_us=int(events.t[0]), last_us=int(events.t[-1]))
-    first, after = encode_part(events.slice_events(0, cut), state)
+    first, after = encode_part(events[:cut], state)
     for _ in range(2):  # twice from the same state
-        again, same = encode_part(events.slice_events(0, cut), state)
+        again, same = encode_part(events[:cut], state)
         assert np.array_equal(again, first)
         assert same.counts == after.counts
-        rest, end = encode_part(events.slice_events(cut, 300), after)
+        rest, end = encode_part(events[cut:300], after)
         steps = np.concatenate([first, rest, finish_encoding(end)])
         stream = encode_stream([events], config, start_us=int(events.t[0]), last_us=int(events.t[-1]))
         assert np.array_equal(steps, np.array(list(stream)))
