@@ -93,12 +93,7 @@ class Events:
 
     @classmethod
     def wrap_unchecked(
-        cls,
-        t: NDArray[np.int64],
-        x: NDArray[np.int16],
-        y: NDArray[np.int16],
-        p: NDArray[np.bool_],
-        sensor: SensorSize,
+        cls, t: NDArray[Any], x: NDArray[Any], y: NDArray[Any], p: NDArray[Any], sensor: SensorSize
     ) -> Events:
         """Create events without checking or copying the arrays.
 

@@ -207,10 +207,7 @@ def _filter_part(events: Events, filters: _Filters) -> tuple[Events, tuple[int, 
     count, removed = _filter(columns, passed, filters)
 
     # copy, or a few kept events would hold the memory of the complete part
-    t = passed.t[:count].copy()
-    x = passed.x[:count].copy()
-    y = passed.y[:count].copy()
-    p = passed.p[:count].copy()
+    t, x, y, p = (column[:count].copy() for column in passed)
     return Events.wrap_unchecked(t, x, y, p, events.sensor), removed
 
 
