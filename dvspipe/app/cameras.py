@@ -124,7 +124,7 @@ class _EventTap:
 
             if self._writer is not None:
                 first = int(np.searchsorted(events.t, self._recorded_us))
-                self._writer.append(events.slice_events(first, len(events)).shift_time(-self._recorded_us))
+                self._writer.append(events[first:].shift_time(-self._recorded_us))
 
     def wait(self, number: int, dropped: Callable[[], int]) -> None:
         """Wait until picture `number` is processed or dropped, at most 1 s."""

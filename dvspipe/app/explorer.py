@@ -285,7 +285,7 @@ def _read_events(recording: Recording, first: int, count: int) -> Events:
     for part in recording.chunks():
         start = max(0, first - seen)
         stop = max(0, min(len(part), first + count - seen))
-        parts.append(part.slice_events(start, stop))
+        parts.append(part[start:stop])
 
         seen += len(part)
         if seen >= first + count:

@@ -41,8 +41,8 @@ class SpikeDataset(Dataset[LoadedItem]):
     training are not noticed.
 
     Args:
-        source: Folder of recordings; settings of a data set; or a `DataSet` from `dvspipe.datasets.open_dataset`,
-            `from_recordings` or `from_tonic`.
+        source: Folder of recordings; settings of a data set; or a `DataSet` from `dvspipe.datasets.open_dataset` or
+            `from_recordings`.
         bins: Binning of the tensors.
         part: `train`, `validation` or `test`, divided like `dvspipe train`; None: all recordings. With
             `views` > 1 in the settings, items of `train` are random variants, drawn with torch's generator.

@@ -6,11 +6,8 @@ from .bins import encode_stream as encode_stream
 from .bins import finish_encoding as finish_encoding
 from .bins import start_encoding as start_encoding
 from .config import BinConfig as BinConfig
-from .config import BinForm as BinForm
 from .config import FrameConfig as FrameConfig
 from .config import FrameForm as FrameForm
-from .config import PolarityMode as PolarityMode
-from .config import StepRule as StepRule
 from .contrast import Contrast as Contrast
 from .frames import EventFrame as EventFrame
 from .frames import encode_frames as encode_frames

@@ -137,16 +137,12 @@ def start_encoding(
     return EncoderState(sensor, config, clock, nothing, config.steps)
 
 
-def encode_part(
-    events: Events, state: EncoderState, *, until_us: int | None = None
-) -> tuple[NDArray[np.uint8], EncoderState]:
+def encode_part(events: Events, state: EncoderState) -> tuple[NDArray[np.uint8], EncoderState]:
     """Encode the next part of a recording; return the completed steps and the new state.
 
     Args:
         events: Next part.
         state: State after the previous part, or from `start_encoding`; it is not changed.
-        until_us: Time before which no further events will arrive; default: time of the part's last event. Live sources
-            pass it to complete steps without events.
 
     Returns:
         Completed steps [S, C, H, W] (S may be 0) as in `encode`, and the state.
@@ -155,9 +151,9 @@ def encode_part(
         EventError: If the sensor of the events differs from previous parts.
     """
     blocks = list[NDArray[np.uint8]]()
-    while not blocks or len(blocks[-1]) == BLOCK_STEPS:
-        steps, events, state = _encode_block(events, state, until_us, BLOCK_STEPS)
+    for steps, after in _encode_blocks(events, state):
         blocks.append(steps)
+        state = after
     return np.concatenate(blocks), state
 
 
@@ -193,12 +189,8 @@ def encode_stream(
     state = None
     for part in checked_parts(parts):
         state = state or start_encoding(part.sensor, config, start_us=start_us, last_us=last_us)
-        steps, rest, state = _encode_block(part, state, None, BLOCK_STEPS)
-        yield from steps
-
-        # A pause between two events may have any number of steps: one block after another.
-        while len(steps) == BLOCK_STEPS:
-            steps, rest, state = _encode_block(rest, state, None, BLOCK_STEPS)
+        for steps, after in _encode_blocks(part, state):
+            state = after
             yield from steps
 
         if callback is not None:
@@ -262,14 +254,27 @@ def encode_counted(
     state = start_encoding(events.sensor, config, start_us=first_us, last_us=last_us)
 
     # No event arrives after this part, so all T steps are complete.
-    steps, _, state = _encode_block(events, state._replace(steps=config.steps), LATEST_US, config.steps)
+    steps, _, state = _encode_block(events, state._replace(steps=config.steps), config.steps, LATEST_US)
     return steps, state.counts
 
 
+def _encode_blocks(events: Events, state: EncoderState) -> Iterator[tuple[NDArray[np.uint8], EncoderState]]:
+    """Yield the completed steps and the state, block by block: a pause may have any number of steps."""
+    is_full = True
+    while is_full:
+        known_us = int(events.t[-1]) if len(events) else EARLIEST_US
+        steps, events, state = _encode_block(events, state, BLOCK_STEPS, known_us)
+        yield steps, state
+        is_full = len(steps) == BLOCK_STEPS
+
+
 def _encode_block(
-    events: Events, state: EncoderState, until_us: int | None, limit: int
+    events: Events, state: EncoderState, limit: int, known_us: int
 ) -> tuple[NDArray[np.uint8], Events, EncoderState]:
-    """Return at most `limit` completed steps [S, C, H, W], the remaining events, and the next state."""
+    """Return at most `limit` completed steps [S, C, H, W], the remaining events, and the next state.
+
+    No event before `known_us` will follow.
+    """
     config = state.config
     shape = config.shape(state.sensor)
     if events.sensor != state.sensor:
@@ -281,19 +286,16 @@ def _encode_block(
             return np.zeros((0, *shape), np.uint8), events, state
         clock = Clock(int(events.t[0]), config.step_us)
 
-    # Events index[k] to index[k + 1] are in step k of the block. An event after a step proves that the step is
-    # complete, and so does a source that promises no earlier event.
+    # Events index[k] to index[k + 1] are in step k of the block.
     limit = limit if state.steps is None else min(limit, state.steps - state.done)
     edges_us = clock.edges(state.done, limit)
-    known_us = int(events.t[-1]) if len(events) else EARLIEST_US
-    known_us = known_us if until_us is None else max(known_us, until_us)
     complete = int(np.searchsorted(edges_us[1:], known_us, side="right"))
     index = np.searchsorted(events.t, edges_us)[: complete + 2]
 
     # The step after the complete ones has begun.
     counted = np.zeros((min(complete + 1, limit), state.begun.shape[1]), np.uint8)
     counted[: len(state.begun)] = state.begun
-    places = Places.of(config.grid(state.sensor), config.downsample, separate=config.input_channels == 2)
+    places = Places.of(state.sensor, config)
     saturated = add_counts(index, events.x, events.y, events.p, places, np.uint8(config.max_count), counted)
 
     # Events before the first edge are before step 0: an earlier step would have taken them.
@@ -309,5 +311,5 @@ def _encode_block(
     )
 
     state = state._replace(clock=clock, begun=counted[complete:].copy(), done=done, counts=counts)
-    rest = events.slice_events(used + beyond, len(events))
+    rest = events[used + beyond :]
     return counted[:complete].reshape(-1, *shape), rest, state

@@ -13,12 +13,6 @@ from ..events import SensorSize
 MAX_COUNT = 255
 MAX_STEPS = 10_000
 
-StepRule = Literal["time", "recording"]
-"""Definition of a step; see `BinConfig.by`."""
-BinForm = Literal["count", "binary"]
-"""Values of a spike tensor; see `BinConfig.form`."""
-PolarityMode = Literal["separate", "merged"]
-"""Treatment of the polarity; see `BinConfig.polarity`."""
 FrameForm = Literal["count", "surface", "voxel"]
 """Values of a frame; see `FrameConfig.form`."""
 
@@ -28,15 +22,15 @@ class BinConfig(Settings):
 
     steps: int = Field(default=20, ge=1, le=MAX_STEPS)
     """Number of time steps T."""
-    by: StepRule = "time"
+    by: Literal["time", "recording"] = "time"
     """Definition of a step. `time`: `step_us` microseconds; `recording`: 1 / T of the duration."""
     step_us: int = Field(default=15_000, ge=1, le=10**9)
     """Length of a step in microseconds; networks use it for any `by`."""
     downsample: int = Field(default=1, ge=1, le=1024)
     """Side of the pixel blocks that are summed into one value; the last block of a row or column may be partial."""
-    form: BinForm = "count"
+    form: Literal["count", "binary"] = "count"
     """`count`: number of events, at most 255; `binary`: 1 if there is any event."""
-    polarity: PolarityMode = "separate"
+    polarity: Literal["separate", "merged"] = "separate"
     """`separate`: C = 2, channel 0 OFF and 1 ON; `merged`: C = 1, ON plus OFF."""
 
     @property

@@ -62,8 +62,8 @@ def encode_frames(parts: Events | Iterable[Events], config: FrameConfig) -> Iter
 
         if config.form == "surface":
             # The last times carry over from window to window; the sensor is known from the first one.
-            size = (2, events.height, events.width)
-            last_us = last_us if last_us.size else np.full(size, NO_EVENT_US)
+            width, height = events.sensor
+            last_us = last_us if last_us.size else np.full((2, height, width), NO_EVENT_US)
             values = _update_surface(events, last_us, end_us, config.tau_us)
         elif config.form == "voxel":
             values = _divide_events(events, config.bins)
@@ -105,15 +105,16 @@ def _update_surface(events: Events, last_us: NDArray[np.int64], end_us: int, tau
 
 def _divide_events(events: Events, bins: int) -> NDArray[np.float32]:
     """Divide each event, ON 1 and OFF -1, between the two nearest of the steps from the first to the last event."""
-    span_us = max(1, events.duration_us)
-    position = (events.t - events.t[0]) * (bins - 1) / span_us
+    width, height = events.sensor
+    position = (events.t - events.t[0]) * (bins - 1) / max(1, events.duration_us)
     step = position.astype(np.int64)
     share = position - step
 
     # The last event is at the last step, and has no share in the step after it.
-    size = (bins + 1) * events.height * events.width
-    place = (step * events.height + events.y) * events.width + events.x
+    plane = height * width
+    size = (bins + 1) * plane
+    place = step * plane + events.y * np.int64(width) + events.x
     sign = np.where(events.p, 1.0, -1.0)
     voxels = np.bincount(place, sign * (1 - share), size)
-    voxels += np.bincount(place + events.height * events.width, sign * share, size)
-    return voxels.reshape(bins + 1, events.height, events.width)[:bins].astype(np.float32)
+    voxels += np.bincount(place + plane, sign * share, size)
+    return voxels.reshape(bins + 1, height, width)[:bins].astype(np.float32)

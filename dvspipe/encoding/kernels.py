@@ -7,13 +7,14 @@ costs a test for negative values at each access.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..base.kernels import njit
 from ..events import SensorSize
+from .config import BinConfig
 
 BLOCK_EVENTS = 256
 COORDINATE_BITS = 15  # x and y are at most 32767
@@ -38,44 +39,16 @@ class Places(NamedTuple):
     shift: np.uint32
 
     @classmethod
-    def of(cls, grid: SensorSize, downsample: int, *, separate: bool) -> Places:
-        """Create the places of a grid of blocks, `downsample` pixels on a side, per polarity if `separate`."""
-        shift = COORDINATE_BITS + (downsample - 1).bit_length()
+    def of(cls, sensor: SensorSize, config: BinConfig) -> Places:
+        """Create the places of the events of a sensor in a spike tensor."""
+        channels, height, width = config.shape(sensor)
+        shift = COORDINATE_BITS + (config.downsample - 1).bit_length()
         return cls(
-            width=np.uint32(grid.width),
-            plane=np.uint32(grid.width * grid.height if separate else 0),
-            multiplier=np.uint32((1 << shift) // downsample + 1),
+            width=np.uint32(width),
+            plane=np.uint32(height * width * (channels - 1)),
+            multiplier=np.uint32((1 << shift) // config.downsample + 1),
             shift=np.uint32(shift),
         )
-
-
-@njit(inline="always")
-def find_places(
-    places: Places,
-    x: NDArray[Any],
-    y: NDArray[Any],
-    p: NDArray[Any],
-    block: NDArray[np.uint32],
-) -> None:
-    """Write the place of each event, its index in a flat [C, H, W], to the start of `block`."""
-    # place = (p * H + y // downsample) * W + x // downsample, for event k of the block
-    if places.shift == COORDINATE_BITS:  # no downsampling
-        for k in range(x.size):
-            block[k] = np.uint32(p[k]) * places.plane + np.uint32(y[k]) * places.width + np.uint32(x[k])
-    else:
-        for k in range(x.size):
-            row = (np.uint32(y[k]) * places.multiplier) >> places.shift
-            column = (np.uint32(x[k]) * places.multiplier) >> places.shift
-            block[k] = np.uint32(p[k]) * places.plane + row * places.width + column
-
-
-@njit(inline="always")
-def count_places(block: NDArray[np.uint32], max_count: np.uint8, step: NDArray[np.uint8]) -> None:
-    """Add the events at the places of a block to the counts of a step, up to `max_count`."""
-    for place in block:
-        # The comparison is a number, 0 or 1, so a full place needs no branch.
-        count = step[np.uintp(place)]
-        step[np.uintp(place)] = count + np.uint8(count < max_count)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -102,10 +75,26 @@ def add_counts(
         saturated += index[k + 1] - index[k] + _sum(step)
         for first in range(index[k], index[k + 1], BLOCK_EVENTS):
             stop = min(first + BLOCK_EVENTS, index[k + 1])
-            find_places(places, x[first:stop], y[first:stop], p[first:stop], block)
-            count_places(block[: stop - first], max_count, step)
+            _find_places(places, x[first:stop], y[first:stop], p[first:stop], block)
+
+            # The comparison is a number, 0 or 1, so a full place needs no branch.
+            for place in block[: stop - first]:
+                count = step[np.uintp(place)]
+                step[np.uintp(place)] = count + np.uint8(count < max_count)
         saturated -= _sum(step)  # at once, while it is in the cache; counting in the loop takes longer
     return saturated
+
+
+@njit(inline="always")
+def _find_places(
+    places: Places, x: NDArray[np.int16], y: NDArray[np.int16], p: NDArray[np.bool_], block: NDArray[np.uint32]
+) -> None:
+    """Write the place of each event, its index in a flat [C, H, W], to the start of `block`."""
+    # place = (p * H + y // downsample) * W + x // downsample, for event k of the block
+    for k in range(x.size):
+        row = (np.uint32(y[k]) * places.multiplier) >> places.shift
+        column = (np.uint32(x[k]) * places.multiplier) >> places.shift
+        block[k] = np.uint32(p[k]) * places.plane + row * places.width + column
 
 
 @njit(inline="always")

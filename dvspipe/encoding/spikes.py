@@ -72,11 +72,21 @@ class SpikeCode(Settings):
             ConfigError: If the code cannot be decoded.
             DataError: If T or C of the spikes differ from the code's.
         """
-        _check_shape(self, spikes, self.steps)
-        return self._decode(spikes)
+        return self._decode(self._check_shape(spikes, self.steps))
+
+    def _check_shape(self, spikes: Spikes, steps: int) -> Spikes:
+        if spikes.ndim < 2 or spikes.shape[:2] != (steps, self.channels):
+            raise DataError(
+                f"{self._name}: wrong shape of spikes (found {spikes.shape}, expected ({steps}, {self.channels}, ...))"
+            )
+        return spikes
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
 
     def _decode(self, _spikes: Spikes) -> Floats:
-        raise ConfigError(f"{_name(self)}: the spike trains of this code cannot be decoded")
+        raise ConfigError(f"{self._name}: the spike trains of this code cannot be decoded to values")
 
     @abstractmethod
     def _encode(self, values: Floats, rng: np.random.Generator | None) -> Spikes:
@@ -101,14 +111,10 @@ class SignalCode(SpikeCode):
             ConfigError: If the code cannot be decoded.
             DataError: If C of the spikes differs from the code's.
         """
-        _check_shape(self, spikes, len(spikes))
-        return self._decode_signal(spikes)
-
-    def _decode(self, _spikes: Spikes) -> Floats:
-        raise ConfigError(f"{_name(self)}: is a signal code (expected decode_signal)")
+        return self._decode_signal(self._check_shape(spikes, len(spikes)))
 
     def _decode_signal(self, _spikes: Spikes) -> Floats:
-        raise ConfigError(f"{_name(self)}: the spike trains of this code cannot be decoded to a signal")
+        raise ConfigError(f"{self._name}: the spike trains of this code cannot be decoded to a signal")
 
     def _encode(self, values: Floats, _rng: np.random.Generator | None) -> Spikes:
         return self._encode_signal(np.broadcast_to(values, (self.steps, *values.shape)))
@@ -147,7 +153,7 @@ class Poisson(SpikeCode):
 
     def _encode(self, values: Floats, rng: np.random.Generator | None) -> Spikes:
         if rng is None:
-            raise DataError("poisson: is a random code and needs a generator (found rng=None)")
+            raise DataError(f"{self._name}: is a random code and needs a generator (found rng=None)")
 
         drawn = rng.random((self.steps, 1, *values.shape)) < values * self.probability
         return drawn.astype(np.uint8)
@@ -282,11 +288,8 @@ class Population(SpikeCode):
         return spikes[:, 0]
 
 
-class Delta(SignalCode):
-    """Temporal difference: ON if the signal rose by at least the threshold since the previous step, OFF if it fell.
-
-    Slower changes are not encoded, so the signal cannot be decoded. Before step 0 the signal is 0.
-    """
+class ChangeCode(SignalCode):
+    """Base of codes with ON and OFF spikes where the signal changes."""
 
     threshold: float = Field(default=0.1, gt=0, le=1)
     """Minimum change that fires."""
@@ -296,12 +299,19 @@ class Delta(SignalCode):
         """Number of trains C = 2, one per polarity."""
         return 2
 
+
+class Delta(ChangeCode):
+    """Temporal difference: ON if the signal rose by at least the threshold since the previous step, OFF if it fell.
+
+    Slower changes are not encoded, so the signal cannot be decoded. Before step 0 the signal is 0.
+    """
+
     def _encode_signal(self, signal: Floats) -> Spikes:
         change = np.diff(signal, axis=0, prepend=np.zeros((1, *signal.shape[1:])))
         return np.stack([change <= -self.threshold, change >= self.threshold], axis=1).astype(np.uint8)
 
 
-class StepForward(SignalCode):
+class StepForward(ChangeCode):
     """Send on delta: ON if the signal is at least the threshold above its reference, OFF if it is as far below.
 
     As in an event-camera pixel, the reference starts at 0 and moves by the threshold per spike, with at most one spike
@@ -310,17 +320,9 @@ class StepForward(SignalCode):
     the NeuCube neuromorphic framework", Neural Networks 78 (2016).
     """
 
-    threshold: float = Field(default=0.1, gt=0, le=1)
-    """Step of the reference per spike."""
-
-    @property
-    def channels(self) -> int:
-        """C = 2, a train per polarity."""
-        return 2
-
     def _decode_signal(self, spikes: Spikes) -> Floats:
-        counted = spikes.astype(np.int64)
-        return np.asarray((counted[:, 1] - counted[:, 0]).cumsum(axis=0) * self.threshold)
+        off, on = np.moveaxis(spikes.astype(np.int64), 1, 0)
+        return np.asarray((on - off).cumsum(axis=0) * self.threshold)
 
     def _encode_signal(self, signal: Floats) -> Spikes:
         spikes = np.zeros((len(signal), 2, *signal.shape[1:]), np.uint8)
@@ -455,14 +457,15 @@ class SpikeSettings(Settings):
             ConfigError: If none of the codes has a given setting, or a value is wrong.
         """
         given = self.model_dump(exclude_unset=True)
-        known = {setting for name in names for setting in CODES[name].model_fields}
-        if unused := sorted(given.keys() - known):
-            raise ConfigError(f"spikes: {', '.join(unused)}: not used by {', '.join(names)}")
-
         codes: dict[str, SpikeCode] = {}
+        unused = set(given)
         for name in names:
-            own = {setting: value for setting, value in given.items() if setting in CODES[name].model_fields}
-            codes[name] = CODES[name](**own)
+            own = given.keys() & CODES[name].model_fields.keys()
+            codes[name] = CODES[name](**{setting: given[setting] for setting in own})
+            unused -= own
+
+        if unused:
+            raise ConfigError(f"spikes: {', '.join(sorted(unused))}: not used by {', '.join(names)}")
         return codes
 
 
@@ -488,17 +491,6 @@ def unit_values(values: ArrayLike) -> Floats:
             f"values are out of range (found {floats.min():g} to {floats.max():g}, expected 0 to 1, uint8 or uint16)"
         )
     return floats
-
-
-def _name(code: SpikeCode) -> str:
-    return next(name for name, kind in CODES.items() if kind is type(code))
-
-
-def _check_shape(code: SpikeCode, spikes: Spikes, steps: int) -> None:
-    if spikes.ndim < 2 or spikes.shape[:2] != (steps, code.channels):
-        raise DataError(
-            f"{_name(code)}: spikes have another shape (found {spikes.shape}, expected ({steps}, {code.channels}, ...))"
-        )
 
 
 def _at_steps(step: NDArray[Any], fires: NDArray[np.bool_], steps: int) -> Spikes:

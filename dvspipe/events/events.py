@@ -6,7 +6,6 @@ brighter (p is True, ON) or darker (p is False, OFF) by its contrast threshold.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from typing import Any, NamedTuple, SupportsIndex, overload
 
@@ -15,12 +14,10 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..base.errors import EventError, brief
 from .sensor import Region, SensorSize, SensorSizeLike
-from .span import IN_SECONDS, LATEST_US, TimeSpan
+from .span import LATEST_US
 
 DTYPES: tuple[type, ...] = (np.int64, np.int16, np.int16, np.bool_)  # t, x, y, p
 STRUCTURED_DTYPE = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.bool_)])
-
-log = logging.getLogger(__name__)
 
 
 class Event(NamedTuple):
@@ -86,32 +83,17 @@ class Events:
         t, x, y, p = _checked_columns(t, x, y, _zero_or_one(_as_array("p", p)), sensor)
         self._set(t.astype(np.int64), x.astype(np.int16), y.astype(np.int16), p.astype(np.bool_), sensor)
 
-    def _set(
-        self,
-        t: NDArray[np.int64],
-        x: NDArray[np.int16],
-        y: NDArray[np.int16],
-        p: NDArray[np.bool_],
-        sensor: SensorSize,
-    ) -> None:
-        for column in (t, x, y, p):
-            column.setflags(write=False)
-
-        set_attribute = object.__setattr__  # this class refuses to set attributes
-        set_attribute(self, "t", t)
-        set_attribute(self, "x", x)
-        set_attribute(self, "y", y)
-        set_attribute(self, "p", p)
-        set_attribute(self, "sensor", sensor)
+    def _set(self, *values: object) -> None:
+        """Set the attributes t, x, y, p and sensor; this class refuses to set them otherwise."""
+        for name, value in zip("txyp", values, strict=False):
+            assert isinstance(value, np.ndarray)
+            value.setflags(write=False)
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "sensor", values[-1])
 
     @classmethod
     def wrap_unchecked(
-        cls,
-        t: NDArray[np.int64],
-        x: NDArray[np.int16],
-        y: NDArray[np.int16],
-        p: NDArray[np.bool_],
-        sensor: SensorSize,
+        cls, t: NDArray[Any], x: NDArray[Any], y: NDArray[Any], p: NDArray[Any], sensor: SensorSize
     ) -> Events:
         """Create events without checking or copying the arrays.
 
@@ -252,22 +234,12 @@ class Events:
         return self.t, self.x, self.y, self.p, self.sensor
 
     def __setstate__(self, state: tuple[object, ...]) -> None:
-        self._set(*state)  # type: ignore[arg-type]
+        self._set(*state)
 
     @property
     def duration_us(self) -> int:
         """Time from the first to the last event in microseconds; 0 if there are no events."""
         return int(self.t[-1]) - int(self.t[0]) if len(self) else 0
-
-    @property
-    def width(self) -> int:
-        """Number of columns of the sensor."""
-        return self.sensor.width
-
-    @property
-    def height(self) -> int:
-        """Number of rows of the sensor."""
-        return self.sensor.height
 
     def structured(self) -> NDArray[np.void]:
         """Return the events as Tonic's structured array, with fields x int16, y int16, t int64, p bool."""
@@ -276,47 +248,18 @@ class Events:
             array[name] = getattr(self, name)
         return array
 
-    def slice_time(
-        self,
-        start_us: float | None = None,
-        stop_us: float | None = None,
-        *,
-        start_s: float | None = None,
-        stop_s: float | None = None,
-    ) -> Events:
-        """Return the events with start <= t < stop, as a view; warn if this part is outside the recording.
+    def between(self, start_us: int, stop_us: int) -> Events:
+        """Return the events with start_us <= t < stop_us, as a view; none if stop is before start.
 
-        Args:
-            start_us: Start time in microseconds on the clock of the recording; None: start of the recording.
-            stop_us: Stop time (exclusive) on the same clock; None: end of the recording.
-            start_s: Start time in seconds after the first event, instead of `start_us`.
-            stop_s: Stop time (exclusive) in seconds after the first event, instead of `stop_us`.
-
-        Raises:
-            ConfigError: If a time is given in microseconds and in seconds.
+        For seconds after the first event, see `dvspipe.read`, which takes events, too.
 
         Example:
             >>> events = Events([1_000_000, 1_200_000, 1_600_000], [3, 4, 5], [1, 1, 6], [1, 0, 1], "12x7")
-            >>> events.slice_time(1_100_000, 1_300_000)
-            Events(1 events, sensor 12x7, t 1200000 to 1200000 us)
-            >>> events.slice_time(start_s=0.1, stop_s=0.3)
+            >>> events.between(1_100_000, 1_300_000)
             Events(1 events, sensor 12x7, t 1200000 to 1200000 us)
         """
-        span = TimeSpan.of(start_us, stop_us, start_s, stop_s, lambda: int(self.t[0]) if len(self) else 0)
-        if len(self) and (outside := span.explain_outside(int(self.t[0]), int(self.t[-1]))):
-            log.warning("slice_time: %s; %s", outside, IN_SECONDS)
-
-        return self.between(*span)
-
-    def between(self, start_us: int, stop_us: int) -> Events:
-        """Return the events with start_us <= t < stop_us, as a view; for loops: `slice_time` without its checks."""
-        # If stop is before start, there are no events.
-        first, last = np.searchsorted(self.t, (start_us, stop_us), side="left")
-        return self.slice_events(int(first), max(int(first), int(last)))
-
-    def slice_events(self, first: int, stop: int) -> Events:
-        """Return the events `first` to `stop` - 1, as a view."""
-        return self[first:stop]
+        first, last = np.searchsorted(self.t, (start_us, stop_us))
+        return self[first:last]
 
     def shift_time(self, offset_us: int) -> Events:
         """Return the events with `offset_us` added to every time.

@@ -14,7 +14,7 @@ Filters depend only on earlier events, so any division of a recording into parts
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -57,28 +57,6 @@ class FilterCounts:
         return f"{kept}; dropped: {removed}" if removed else kept
 
 
-@dataclass(frozen=True, eq=False)
-class FilterState:
-    """State of the filters between two parts of a recording.
-
-    Args:
-        sensor: Sensor of all events.
-        config: Filter settings.
-        hot: Hot pixels, bool [H, W]; [0, 0] if the filter is off.
-        ready_us: End of each pixel's refractory period, int64 [H, W]; [0, 0] if the filter is off.
-        last_us: Time of each pixel's last event, int64 [H + 2, W + 2], with a border of pixels that never fire; [0, 0]
-            if the filter is off.
-        counts: Event counts so far.
-    """
-
-    sensor: SensorSize
-    config: FilterConfig
-    hot: NDArray[np.bool_]
-    ready_us: NDArray[np.int64]
-    last_us: NDArray[np.int64]
-    counts: FilterCounts
-
-
 class _Columns(NamedTuple):
     """Columns of events."""
 
@@ -89,7 +67,16 @@ class _Columns(NamedTuple):
 
 
 class _Filters(NamedTuple):
-    """Settings and state for the kernel, as in `FilterState`; arrays are flat, and a time of 0 disables a filter."""
+    """Settings and state of the filters for the kernel; a filter that is off has a time of 0 and an empty array.
+
+    Args:
+        width: Columns of the sensor.
+        hot: Hot pixels, bool [H * W].
+        ready_us: End of each pixel's refractory period, int64 [H * W].
+        refractory_us: Refractory period.
+        last_us: Time of each pixel's last event, int64 [(H + 2) * (W + 2)], with a border of pixels that never fire.
+        activity_us: Time for which an event supports its neighbours.
+    """
 
     width: int
     hot: NDArray[np.bool_]
@@ -98,45 +85,26 @@ class _Filters(NamedTuple):
     last_us: NDArray[np.int64]
     activity_us: int
 
+    @classmethod
+    def start(cls, sensor: SensorSize, config: FilterConfig, hot: NDArray[np.bool_] | None) -> _Filters:
+        """Return the filters before the first event."""
+        check_pixels(sensor)
+        width, height = sensor
+        if config.hot_pixels and hot is None:
+            raise ConfigError("hot_pixels = True: needs the hot pixels (expected hot = a mask from find_hot_pixels)")
+        if hot is not None and (hot.shape != (height, width) or hot.dtype != np.bool_):
+            raise EventError(
+                f"wrong shape or type of hot (found {hot.shape}, {hot.dtype}, expected {(height, width)}, bool)"
+            )
 
-def start_filter(
-    sensor: SensorSizeLike,
-    config: FilterConfig = FilterConfig(),
-    *,
-    hot: NDArray[np.bool_] | None = None,
-) -> FilterState:
-    """Return the initial filter state.
-
-    Args:
-        sensor: Sensor of the events.
-        config: Filter settings.
-        hot: Hot pixels to remove, bool [H, W]; needed for `hot_pixels`, because the events do not come twice.
-    """
-    sensor = SensorSize.of(sensor)
-    check_pixels(sensor)
-    shape = (sensor.height, sensor.width)
-    bordered = (sensor.height + 2, sensor.width + 2)
-    if config.hot_pixels and hot is None:
-        raise ConfigError("hot_pixels = True: needs the hot pixels (expected hot = a mask from find_hot_pixels)")
-    if hot is not None and (hot.shape != shape or hot.dtype != np.bool_):
-        raise EventError(f"wrong shape or type of hot (found {hot.shape}, {hot.dtype}, expected {shape}, bool)")
-
-    # A filter that is off has no array and no count.
-    active = [name for name in FILTERS if name in config.active or (name == "hot_pixels" and hot is not None)]
-    return FilterState(
-        sensor=sensor,
-        config=config,
-        hot=np.zeros((0, 0), np.bool_) if hot is None else hot.copy(),
-        ready_us=np.full(shape if config.refractory_us else (0, 0), NEVER_US),
-        last_us=np.full(bordered if config.activity_us else (0, 0), NEVER_US),
-        counts=FilterCounts(removed=dict.fromkeys(active, 0)),
-    )
-
-
-def filter_events(events: Events, state: FilterState) -> tuple[Events, FilterState]:
-    """Filter one part of a recording; return the kept events and the new state. `state` is not changed."""
-    copied = replace(state, ready_us=state.ready_us.copy(), last_us=state.last_us.copy())
-    return _filter_in_place(events, copied)
+        return cls(
+            width=width,
+            hot=np.zeros(0, np.bool_) if hot is None else hot.ravel(),
+            ready_us=np.full(width * height if config.refractory_us else 0, NEVER_US),
+            refractory_us=config.refractory_us or 0,
+            last_us=np.full((width + 2) * (height + 2) if config.activity_us else 0, NEVER_US),
+            activity_us=config.activity_us or 0,
+        )
 
 
 def filter_stream(
@@ -160,12 +128,22 @@ def filter_stream(
         >>> [kept.t.tolist() for kept in filter_stream([part], FilterConfig(refractory_us=500))]
         [[0, 900]]
     """
-    state = None
+    filters: _Filters | None = None
+    counts = FilterCounts()
     for events in checked_parts(parts):
-        state = state or start_filter(events.sensor, config, hot=hot)
-        filtered, state = _filter_in_place(events, state)
+        if filters is None:
+            sensor = events.sensor
+            filters = _Filters.start(sensor, config, hot)
+            active = [name for name in FILTERS if name in config.active or (name == "hot_pixels" and hot is not None)]
+            counts = FilterCounts(removed=dict.fromkeys(active, 0))
+
+        _check_sensor(events, sensor)
+        filtered, numbers = _filter_part(events, filters)
+        removed_here = dict(zip(FILTERS, numbers, strict=True))
+        removed = {name: before + removed_here[name] for name, before in counts.removed.items()}
+        counts = FilterCounts(counts.events + len(events), removed)
         if callback is not None:
-            callback(state.counts)
+            callback(counts)
         yield filtered
 
 
@@ -222,35 +200,15 @@ def _check_sensor(events: Events, sensor: SensorSize) -> None:
         raise EventError(f"wrong sensor of a part (found {events.sensor}, expected {sensor})")
 
 
-def _filter_in_place(events: Events, state: FilterState) -> tuple[Events, FilterState]:
-    """Do the work of `filter_events`, but write to the arrays of the given state."""
-    _check_sensor(events, state.sensor)
+def _filter_part(events: Events, filters: _Filters) -> tuple[Events, tuple[int, ...]]:
+    """Return the kept events of a part, and how many each filter removed; the arrays of `filters` are updated."""
     columns = _Columns(events.t, events.x, events.y, events.p)
     passed = _Columns(*map(np.empty_like, columns))
-    config = state.config
-
-    # The flattened arrays are views, which the kernel writes to.
-    filters = _Filters(
-        width=state.sensor.width,
-        hot=state.hot.ravel(),
-        ready_us=state.ready_us.ravel(),
-        refractory_us=config.refractory_us or 0,
-        last_us=state.last_us.ravel(),
-        activity_us=config.activity_us or 0,
-    )
-    count, numbers = _filter(columns, passed, filters)
-    removed_here = dict(zip(FILTERS, numbers, strict=True))
-    counts = FilterCounts(
-        events=state.counts.events + len(events),
-        removed={name: before + removed_here[name] for name, before in state.counts.removed.items()},
-    )
+    count, removed = _filter(columns, passed, filters)
 
     # copy, or a few kept events would hold the memory of the complete part
-    t = passed.t[:count].copy()
-    x = passed.x[:count].copy()
-    y = passed.y[:count].copy()
-    p = passed.p[:count].copy()
-    return Events.wrap_unchecked(t, x, y, p, state.sensor), replace(state, counts=counts)
+    t, x, y, p = (column[:count].copy() for column in passed)
+    return Events.wrap_unchecked(t, x, y, p, events.sensor), removed
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -96,56 +96,38 @@ def merge_streams(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
     Raises:
         EventError: If the sensor of a part differs, or a part begins before the previous part ends.
     """
-    running: list[_BufferedStream] = []
-    for parts in map(iter, streams):
-        first = next(parts, None)
+    known: list[Events] = []
+    later: list[Iterator[Events]] = []
+    for parts in streams:
+        filled = filter(len, parts)
+        first = next(filled, None)
         if first is not None:
-            running.append(_BufferedStream(first, parts))
+            known.append(first)
+            later.append(filled)
 
-    for stream in running:
-        if stream.sensor != running[0].sensor:
-            raise EventError(f"wrong sensor of a recording (found {stream.sensor}, expected {running[0].sensor})")
+    for events in known:
+        if events.sensor != known[0].sensor:
+            raise EventError(f"wrong sensor of a recording (found {events.sensor}, expected {known[0].sensor})")
 
+    # A stream is known before the time of its last known event; an ended stream, completely.
+    horizons_us = [int(events.t[-1]) for events in known]
     while True:
-        # All streams are known up to the earliest horizon: the events before it can be merged.
-        until_us = min((stream.horizon_us for stream in running), default=LATEST_US)
-        ready = [stream.take(until_us) for stream in running]
+        until_us = min(horizons_us, default=LATEST_US)
+        ready = [events.between(EARLIEST_US, until_us) for events in known]
         if any(map(len, ready)):
             t, x, y, p = _join_columns(ready)
             order = np.argsort(t, kind="stable")
-            yield Events.wrap_unchecked(t[order], x[order], y[order], p[order], running[0].sensor)
+            yield Events.wrap_unchecked(t[order], x[order], y[order], p[order], known[0].sensor)
 
         if until_us == LATEST_US:
             return
-        for stream in running:
-            if stream.horizon_us == until_us:
-                stream.extend(running[0].sensor)
 
-
-class _BufferedStream:
-    """Stream of parts; all events before its horizon are known."""
-
-    def __init__(self, first: Events, later_parts: Iterator[Events]) -> None:
-        self.sensor = first.sensor
-        self.horizon_us = int(first.t[-1]) if len(first) else EARLIEST_US  # no later part begins earlier
-        self._known = first
-        self._later_parts = later_parts
-
-    def take(self, until_us: int) -> Events:
-        """Remove and return the events before `until_us`."""
-        ready = self._known.between(EARLIEST_US, until_us)
-        self._known = self._known.between(until_us, LATEST_US)
-        return ready
-
-    def extend(self, sensor: SensorSize) -> None:
-        """Read the next part."""
-        part = next(self._later_parts, None)
-        if part is None:
-            self.horizon_us = LATEST_US
-            return
-
-        self._known = concatenate([self._known, part], sensor)
-        self.horizon_us = int(part.t[-1]) if len(part) else self.horizon_us
+        for k, events in enumerate(known):
+            known[k] = events.between(until_us, LATEST_US)
+            if horizons_us[k] == until_us:
+                part = next(later[k], None)
+                known[k] = known[k] if part is None else concatenate([known[k], part])
+                horizons_us[k] = LATEST_US if part is None else int(part.t[-1])
 
 
 def join_streams(streams: Iterable[Iterable[Events]], gap_us: int = 0) -> Iterator[Events]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, SupportsIndex
+from typing import NamedTuple
 
 from ..base.errors import ConfigError
 
@@ -46,15 +46,8 @@ class TimeSpan(NamedTuple):
             >>> TimeSpan.of(None, None, 0.5, None, lambda: 1000) == (501_000, LATEST_US)
             True
         """
-        for name, in_us, in_s in (("start", start_us, start_s), ("stop", stop_us, stop_s)):
-            if in_us is not None and in_s is not None:
-                raise ConfigError(f"{name}_us = {in_us} and {name}_s = {in_s}: only one of them can be given")
-
-        # Finding the first event may read a file.
-        first_us = 0 if start_s is None and stop_s is None else find_first_us()
-
-        start = _to_us("start_us", start_us, EARLIEST_US) if start_s is None else _from_s("start_s", start_s, first_us)
-        stop = _to_us("stop_us", stop_us, LATEST_US) if stop_s is None else _from_s("stop_s", stop_s, first_us)
+        start = _find_time("start", start_us, start_s, EARLIEST_US, find_first_us)
+        stop = _find_time("stop", stop_us, stop_s, LATEST_US, find_first_us)
         return cls(start, stop)
 
     @property
@@ -77,29 +70,23 @@ class TimeSpan(NamedTuple):
         return f"no events {' '.join(limits)} us (found events from {first_us} to {last_us} us)"
 
 
-def _to_us(name: str, value: SupportsIndex | float | None, default: int) -> int:
-    """Return a time in microseconds, rounded up; the default for None."""
-    if value is None:
-        return default
+def _find_time(
+    name: str, in_us: float | None, in_s: float | None, default_us: int, find_first_us: Callable[[], int]
+) -> int:
+    """Return a limit in microseconds, rounded up, within the range of int64."""
+    if in_us is not None and in_s is not None:
+        raise ConfigError(f"{name}_us = {in_us} and {name}_s = {in_s}: only one of them can be given")
+    if in_us is None and in_s is None:
+        return default_us
 
     # Integers stay exact: a float has only 53 bits.
-    time_us = int(value) if isinstance(value, SupportsIndex) else _real(name, value)
-    return _limit(time_us)
+    unit = "us" if in_s is None else "s"
+    time_us = in_us if in_s is None else in_s * US_PER_S
+    assert time_us is not None
+    if math.isnan(time_us):
+        raise ConfigError(f"wrong value of {name}_{unit} (found nan, expected a number)")
 
-
-def _from_s(name: str, value: float, first_us: int) -> int:
-    """Return a time in microseconds, given in seconds after the first event."""
-    offset_us = _real(name, value) * US_PER_S
-    return _limit(first_us + round(offset_us) if math.isfinite(offset_us) else offset_us)
-
-
-def _real(name: str, value: float) -> float:
-    if math.isnan(value):
-        raise ConfigError(f"wrong value of {name} (found nan, expected a number)")
-
-    return float(value)
-
-
-def _limit(time_us: float) -> int:
-    """Round up, within the range of int64; infinite times are its ends."""
+    # Finding the first event may read a file.
+    if in_s is not None and math.isfinite(time_us):
+        time_us = find_first_us() + round(time_us)
     return math.ceil(min(max(time_us, EARLIEST_US), LATEST_US))

@@ -284,7 +284,7 @@ def read(
     recording = open_recording(path, hints)
 
     if sort:
-        return recording.sorted().slice_time(start_us, stop_us, start_s=start_s, stop_s=stop_s)
+        recording = open_recording(recording.sorted())
     return recording.read(recording.find_span(start_us, stop_us, start_s=start_s, stop_s=stop_s))
 
 

@@ -84,7 +84,7 @@ class Writer:
         for start in range(0, len(events), PART_EVENTS):
             require_space(self.path, RESERVED_BYTES)
             with errors_as_dvspipe(self.path, "cannot be written", FileError):
-                self._encode(events.slice_events(start, start + PART_EVENTS))
+                self._encode(events[start : start + PART_EVENTS])
         self._written += len(events)
 
     def __exit__(

@@ -26,6 +26,15 @@ class FramingConfig(Hints, FilmConfig):
     recordings from a sensor larger than the network's; `full` for other recordings, or if `fit` or a crop or size of
     the video is set."""
 
+    @property
+    def zoom(self) -> float | None:
+        """Zoom of a region that follows a person; None: people have the size in training clips."""
+        return 1.0 if self.fit == "crop" else None
+
+    def follows(self, *, by_default: bool) -> bool:
+        """Return whether the region follows the moving person; `by_default`, if no setting says what to show."""
+        return self.roi == "auto" or (by_default and self.roi is None and self.fit is None)
+
     def with_defaults(self, framing: FramingConfig) -> Self:
         """Return these settings, with those of `framing` that are not given here.
 

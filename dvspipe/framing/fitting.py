@@ -147,17 +147,11 @@ def fit_events(events: Events, fit: Fit, state: NDArray[np.int32]) -> tuple[Even
     copies = int((columns[1] - columns[0]).max(initial=0) * (rows[1] - rows[0]).max(initial=0))
 
     # Room for as many events as possible; the result is copied, to release the rest.
-    room = len(events) * max(1, copies)
-    out = _Columns(
-        np.empty(room, np.int64), np.empty(room, np.int16), np.empty(room, np.int16), np.empty(room, np.bool_)
-    )
-    count = _fit(_Columns(events.t, events.x, events.y, events.p), fit.pixels, change, out)
+    source = _Columns(events.t, events.x, events.y, events.p)
+    out = _Columns(*(np.empty(len(events) * max(1, copies), column.dtype) for column in source))
+    count = _fit(source, fit.pixels, change, out)
 
-    t = out.t[:count].copy()
-    x = out.x[:count].copy()
-    y = out.y[:count].copy()
-    p = out.p[:count].copy()
-
+    t, x, y, p = (column[:count].copy() for column in out)
     return Events.wrap_unchecked(t, x, y, p, fit.target), change
 
 

@@ -192,7 +192,7 @@ class ActivityMaps:
 
             # One slice at a time, because the counts belong to the current slice.
             stop = int(np.searchsorted(part.t, self.start_us + (number + 1) * SLICE_US))
-            one = part.slice_events(first, stop)
+            one = part[first:stop]
             _count_active(one.t, one.x, one.y, number, self.cell_px, self._pixels, self._counts)
             first = stop
 
@@ -333,11 +333,8 @@ def _load_model() -> _Model:
 
 def _box_mean(values: NDArray[np.float32 | np.float64], side: int) -> NDArray[np.float64]:
     """Average over the square of odd side around each cell; cells outside are zero."""
-    before = side // 2 + 1
-    after = side // 2
-
-    sums = np.pad(np.asarray(values, np.float64), ((before, after), (before, after))).cumsum(axis=0).cumsum(axis=1)
-    return np.asarray((sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]) / side**2)
+    sums = sum_weights(np.pad(np.asarray(values, np.float64), side // 2))
+    return (sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]) / side**2
 
 
 def find_framing(

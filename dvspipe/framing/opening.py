@@ -9,12 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from ..base.errors import (
-    Brief,
-    DataError,
-    EventError,
-    VideoError,
-)
+from ..base.errors import Brief, DataError, EventError, VideoError
 from ..base.pool import prefetch
 from ..base.progress import NamedStep, Progress, ignore_progress
 from ..events import Events, Region, SensorSize
@@ -37,7 +32,6 @@ MAX_EVENTS = 1 << 17  # events processed at once; bounds the size of intermediat
 COARSE_SIDE_PX = 256  # longer side of the pictures searched for motion in videos
 COARSE = SensorSize(width=COARSE_SIDE_PX, height=COARSE_SIDE_PX)
 MIN_GIF_US = 3_000_000  # GIFs are repeated to last at least this long
-MIN_INSIDE = 0.25  # fraction of a region inside the picture; less is probably a mistake
 
 Parts = Callable[[], Iterator[Events]]
 """Function that reads a recording from the start and yields consecutive parts; can be called repeatedly."""
@@ -73,8 +67,7 @@ class EventSource(Brief):
         pictures: Function that opens the pictures of a video in which `looked_at` is measured; None: not a video.
         film: The film, for what plug-ins see in it; None: not a video.
         synthetic: Whether the file says that dvspipe rendered its content.
-        warnings: Possible mistakes, a line each: a guessed sensor, a repeated GIF, or a region mostly outside the
-            picture.
+        warnings: Possible mistakes, a line each: a guessed sensor, or a repeated GIF.
     """
 
     name: str
@@ -100,16 +93,12 @@ class EventSource(Brief):
             on_part: Called with each recorded part before fitting.
         """
         state = start_fit(self.fit)
-        for part in self._read(on_part):
-            events, state = fit_events(part, self.fit, state)
-            yield events if self.track is None else follow_events(events, self.track)
-
-    def _read(self, on_part: Callable[[Events], object]) -> Iterator[Events]:
         for chunk in prefetch(self.events.parts(), PREFETCHED_CHUNKS):
             for first in range(0, len(chunk), MAX_EVENTS):
-                part = chunk.slice_events(first, first + MAX_EVENTS)
+                part = chunk[first : first + MAX_EVENTS]
                 on_part(part)
-                yield part
+                events, state = fit_events(part, self.fit, state)
+                yield events if self.track is None else follow_events(events, self.track)
 
 
 def open_source(
@@ -143,41 +132,28 @@ def open_source(
     if is_video(data):
         return _open_video(data, target, config, progress, is_advised=is_advised)
 
-    recording, guess = _open_recording(data, target, config)
+    recording, warnings = _open_recording(data, target, config)
     extent = recording.extent()
     stream = EventParts(recording.sensor, recording.chunks)
     span_us = (extent.first_us or 0, extent.last_us or 0) if extent else None
-    planned = _plan_source(str(data), stream, target, config, span_us, progress)
-    source = replace(planned, synthetic=recording.is_synthetic)
-
-    if guess is None or guess == target:
-        return source
-
-    warning = f"{data}: does not name its sensor; using "
-    if guess == recording.sensor:
-        warning += str(guess)
-    else:
-        warning += (
-            f"the network's {target}, although its events also fit {guess}; if the sensor is {guess}, set sensor to "
-            f"{guess} and fit to scale"
-        )
-
-    return replace(source, warnings=(warning, *source.warnings))
+    source = _plan_source(str(data), stream, target, config, span_us, progress)
+    return replace(source, synthetic=recording.is_synthetic, warnings=warnings)
 
 
-def _open_recording(path: Path, target: SensorSize, config: FramingConfig) -> tuple[Recording, SensorSize | None]:
+def _open_recording(path: Path, target: SensorSize, config: FramingConfig) -> tuple[Recording, tuple[str, ...]]:
     """Open a recording; if its sensor is unknown, use the network's sensor, provided that all events are inside it.
 
-    The sensor guessed from its events is returned, too; None if the sensor is known, or `config.fit` is set.
+    Return also a warning if the sensor guessed from its events is another one.
     """
     recording = open_recording(path, config)
-    if recording.sensor_source != "guessed" or config.fit is not None:
-        return recording, None
-
     guess = recording.sensor
+    if recording.sensor_source != "guessed" or config.fit is not None or guess == target:
+        return recording, ()
+
     if _contains_all_events(target, recording):
         recording = open_recording(path, config.model_copy(update={"sensor": str(target)}))
-    return recording, guess
+    used = f"using {recording.sensor} (its events fit {guess})"
+    return recording, (f"{path}: does not name its sensor; {used}; use sensor=WxH to set it",)
 
 
 def _contains_all_events(target: SensorSize, recording: Recording) -> bool:
@@ -201,36 +177,30 @@ def _plan_source(
     sensor = stream.sensor
     framing = None
 
-    if config.roi == "auto" or (config.roi is None and config.fit is None and is_larger(sensor, target)):
+    if config.follows(by_default=is_larger(sensor, target)):
         parts = _report_parts(stream, span_us, progress)
-        framing = find_framing(parts, sensor, target, zoom=1.0 if config.fit == "crop" else None)
+        framing = find_framing(parts, sensor, target, zoom=config.zoom)
 
     if framing is not None:
         fit, track = plan_following(framing)
         return EventSource(name, stream, stream, sensor, fit, track, _list_positions(framing), span_us)
 
-    fixed = plan_region(name, sensor, target, config)
-    looked_at = _fixed_position(fixed.seen)
-    return EventSource(name, stream, stream, sensor, fixed.fit, None, looked_at, span_us, warnings=fixed.warnings)
+    fit, seen = plan_region(name, sensor, target, config)
+    return EventSource(name, stream, stream, sensor, fit, None, _fixed_position(seen), span_us)
 
 
-@dataclass(frozen=True)
-class FixedRegion:
-    """Region of interest that does not move.
+def plan_region(name: str, own: SensorSize, target: SensorSize, config: FramingConfig) -> tuple[Fit, Region]:
+    """Plan a region of interest that does not move, of the events of a sensor.
 
     Args:
-        fit: Maps events to the network's sensor.
-        seen: Part of the pictures that the network sees.
-        warnings: Possible mistakes, a line each.
+        name: Name in messages.
+        own: Sensor of the events.
+        target: Sensor of the network.
+        config: Region and fit.
+
+    Returns:
+        Mapping to the network's sensor, and the region that the network sees.
     """
-
-    fit: Fit
-    seen: Region
-    warnings: tuple[str, ...]
-
-
-def plan_region(name: str, own: SensorSize, target: SensorSize, config: FramingConfig) -> FixedRegion:
-    """Plan the fit of the events of a sensor without following a person; `name` is the name in messages."""
     region = _parse_region(name, config, own, "sensor")
     mode = config.fit or ("crop" if region.size == target else "scale")
     if config.fit is None and config.roi != "auto" and region.size != target and not is_larger(region.size, target):
@@ -240,20 +210,8 @@ def plan_region(name: str, own: SensorSize, target: SensorSize, config: FramingC
             "; use fit=scale to scale it, or fit=crop to take its middle"
         )
 
-    fit = plan_fit(own, target, mode, region)
     seen = region if mode == "scale" else _intersect_centered(region, target)
-    return FixedRegion(fit, seen, _find_outside(name, region, own, "sensor"))
-
-
-def _find_outside(name: str, region: Region, own: SensorSize, what: Literal["sensor", "picture"]) -> tuple[str, ...]:
-    """Warn if little of a region is inside the sensor or picture."""
-    inside = region.overlap(own)
-    assert inside is not None
-
-    share = inside.size.width * inside.size.height / (region.size.width * region.size.height)
-    if share >= MIN_INSIDE:
-        return ()
-    return (f"{name}: only {share:.1%} of the region {region} is inside the {what} of {own}",)
+    return plan_fit(own, target, mode, region), seen
 
 
 def is_larger(size: SensorSize, target: SensorSize) -> bool:
@@ -304,18 +262,17 @@ def _open_video(
     path: Path, target: SensorSize, config: FramingConfig, progress: Progress, *, is_advised: bool
 ) -> EventSource:
     """Open a video and scale it before simulation: more exact and faster than scaling its events."""
+    name = str(path)
     config = config.for_recording(path.absolute().name)
-
     if config.roi == "full" and config.sensor_size != "keep":
         config = config.model_copy(update=dict(open_for_sensor(path, config).settings))
-    roi = config.roi
-    name = str(path)
+    _check_geometry(name, config)
+
+    # The complete pictures, for plug-ins, and the pictures in which the region of interest is measured.
     complete = partial(_open_repeated, path, config.model_copy(update={"crop": None, "resize": None}))
     film = Film(name, complete, NamedStep(progress, "person"), is_advised)
-    geometry = config.crop or config.resize
-
-    _check_geometry(name, config)
-    pictures = config if roi in (None, "full") else config.model_copy(update={"resize": None})
+    span_us = _estimate_span(complete())
+    pictures = config if config.roi in (None, "full") else config.model_copy(update={"resize": None})
     once = open_video(path, pictures)
     size = once.size
 
@@ -323,17 +280,15 @@ def _open_video(
     small = config.model_copy(update={"resize": str(coarse_size(size)), "upsample": "off"})
     overview = _simulate_video(path, _open_repeated(path, small), small)
     framing = None
-    if roi == "auto" or (roi is None and config.fit is None and not geometry):
-        zoom = 1.0 if config.fit == "crop" else None
-        square: SquarePath | None = plugins().hook.find_region(film=film) if zoom is None else None
+    if config.follows(by_default=not (config.crop or config.resize)):
+        square: SquarePath | None = plugins().hook.find_region(film=film) if config.zoom is None else None
         if square is not None:
             framing = Framing.of(square, size, target)
-        if framing is None:
-            parts = _report_parts(overview, _estimate_span(complete()), progress)
-            framing = find_framing(parts, overview.sensor, target, zoom=zoom, original=size)
+        else:
+            parts = _report_parts(overview, span_us, progress)
+            framing = find_framing(parts, overview.sensor, target, zoom=config.zoom, original=size)
 
     track: RegionTrack | None = None
-    warnings: tuple[str, ...] = ()
     if framing is not None:
         region = framing.bounding_region()
         settings: FilmConfig = config.model_copy(update={"crop": str(region), "resize": str(framing.zoomed(region))})
@@ -345,27 +300,21 @@ def _open_video(
         region, settings = plan_picture(path, size, target, config)
         video = _open_repeated(path, settings)
         fit = plan_fit(video.size, target, "crop", map_region(region, size, video.size))
-        warnings = _find_outside(name, region, size, "picture")
         looked_at = _fixed_position(region if config.fit != "crop" else _intersect_centered(region, target))
 
-    if video.duration_s > once.duration_s:
-        repeated = f"{name}: a GIF of {once.duration_s:.3g} s, repeated to {video.duration_s:.3g} s"
-        warnings = (*warnings, repeated)
-
-    stream = _simulate_video(path, video, settings)
-    shown = partial(_open_repeated, path, pictures)
+    repeated = f"{name}: a GIF of {once.duration_s:.3g} s, repeated to {video.duration_s:.3g} s"
     return EventSource(
         name,
-        stream,
-        overview,
-        size,
-        fit,
-        track,
-        looked_at,
-        _estimate_span(complete()),
-        shown,
-        film,
-        warnings=warnings,
+        events=_simulate_video(path, video, settings),
+        overview=overview,
+        picture=size,
+        fit=fit,
+        track=track,
+        looked_at=looked_at,
+        span_us=span_us,
+        pictures=partial(_open_repeated, path, pictures),
+        film=film,
+        warnings=(repeated,) if video.duration_s > once.duration_s else (),
     )
 
 

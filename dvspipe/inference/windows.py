@@ -119,7 +119,7 @@ class StepEncoder:
 def _split_at(part: Events, at_us: int) -> tuple[Events, Events]:
     """Split events into events before `at_us` and the remaining events."""
     index = int(np.searchsorted(part.t, at_us))
-    return part.slice_events(0, index), part.slice_events(index, len(part))
+    return part[:index], part[index:]
 
 
 def slide(parts: Iterable[Events], bins: BinConfig, hop_us: int) -> Iterator[Window]:

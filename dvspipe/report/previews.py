@@ -203,8 +203,8 @@ def _split_by_time(chunks: Iterator[Events], ends_us: Iterable[int]) -> Iterator
 
         if pending is not None:
             stop = int(np.searchsorted(pending.t, end_us))
-            parts.append(pending.slice_events(0, stop))
-            pending = pending.slice_events(stop, len(pending))
+            parts.append(pending[:stop])
+            pending = pending[stop:]
 
         yield concatenate(parts, parts[0].sensor), end_us, end_us if pending is None else int(pending.t[0])
         if pending is None:

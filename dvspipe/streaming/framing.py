@@ -314,9 +314,10 @@ def frame_live_events(
         >>> framer.add(Events.empty(sensor)).sensor
         SensorSize(width=12, height=7)
     """
-    if config.roi == "auto" or (config.roi is None and config.fit is None and is_larger(sensor, target)):
-        return FollowedEvents(sensor, target, zoom=1.0 if config.fit == "crop" else None)
-    return FixedEvents(plan_region(name, sensor, target, config).fit)
+    if config.follows(by_default=is_larger(sensor, target)):
+        return FollowedEvents(sensor, target, zoom=config.zoom)
+    fit, _ = plan_region(name, sensor, target, config)
+    return FixedEvents(fit)
 
 
 def frame_live_video(
@@ -329,9 +330,8 @@ def frame_live_video(
 
     # A region of interest that follows the person replaces crop and size; given ones mean a fixed region.
     plain = config.model_copy(update={"crop": None, "resize": None})
-    has_geometry = config.crop is not None or config.resize is not None
-    if config.roi == "auto" or (config.roi is None and config.fit is None and not has_geometry):
-        return FollowedFrames(name, plain, size, target, zoom=1.0 if config.fit == "crop" else None, watcher=watcher)
+    if config.follows(by_default=config.crop is None and config.resize is None):
+        return FollowedFrames(name, plain, size, target, zoom=config.zoom, watcher=watcher)
 
     region = Region.full(size)
     shown: FilmConfig = plain

@@ -256,7 +256,7 @@ def _cut(part: Events, first_us: int) -> Iterator[Events]:
         end_us = first_us + ((int(part.t[start]) - first_us) // CHUNK_US + 1) * CHUNK_US
         stop = int(part.t.searchsorted(end_us))
 
-        yield part.slice_events(start, stop)
+        yield part[start:stop]
         start = stop
 
 

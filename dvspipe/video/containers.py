@@ -7,12 +7,11 @@ fails for a variable rate.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 SEGMENT = b"\x18\x53\x80\x67"
 CLUSTER = b"\x1f\x43\xb6\x75"
+MP4_FIRST = (b"ftyp", b"moov", b"mdat", b"wide")
 MP4_MEDIA = (b"moov", b"moof", b"mdat")
 RIFF_OPEN_SIZE = 0xFFFFFFFF  # written before the size is known
 RIFF_SLACK_BYTES = 8  # some writers count the head, or padding
@@ -25,9 +24,22 @@ def find_complete_bytes(path: Path) -> int | None:
     A file that was cut between two units of its container, or that has another container (MPEG, FLV), seems complete.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        sizes = (measure(content) for at, mark, measure in CONTAINERS if content[at : at + len(mark)] == mark)
-        expected = next(sizes, 0)
+        expected = _measure(content)
         return expected if expected > len(content) else None
+
+
+def _measure(content: mmap.mmap) -> int:
+    """Return the size of the complete file; 0 if its container is unknown."""
+    head = content[:8]
+    if head[:4] == b"\x1a\x45\xdf\xa3":
+        return _measure_matroska(content)
+    if head[4:] in MP4_FIRST:
+        return _measure_mp4(content)
+    if head[:4] == b"RIFF":
+        return _measure_avi(content)
+    if head[:3] == b"GIF":
+        return _measure_trailer(content, b";")
+    return _measure_trailer(content, b"IEND\xaeB`\x82") if head[1:4] == b"PNG" else 0
 
 
 def _measure_matroska(content: mmap.mmap) -> int:
@@ -95,16 +107,3 @@ def _measure_trailer(content: mmap.mmap, trailer: bytes) -> int:
     """Return the size of the file, and one byte more if its trailer is missing."""
     has_trailer = content[-TAIL_BYTES:].rstrip(b"\0").endswith(trailer)
     return len(content) + (not has_trailer)
-
-
-CONTAINERS: tuple[tuple[int, bytes, Callable[[mmap.mmap], int]], ...] = (
-    (0, b"\x1a\x45\xdf\xa3", _measure_matroska),
-    (4, b"ftyp", _measure_mp4),
-    (4, b"moov", _measure_mp4),
-    (4, b"mdat", _measure_mp4),
-    (4, b"wide", _measure_mp4),
-    (0, b"RIFF", _measure_avi),
-    (0, b"GIF", partial(_measure_trailer, trailer=b";")),
-    (1, b"PNG", partial(_measure_trailer, trailer=b"IEND\xaeB`\x82")),
-)
-"""How to recognise a container, by bytes at a position, and how to measure its complete size; 0 if unknown."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import shutil
+import subprocess
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +16,12 @@ from numpy.typing import NDArray
 from ..base.errors import VideoError
 from .config import FOLDER_FPS, VideoSettings
 from .containers import find_complete_bytes
-from .ffmpeg import decode_frames, find_frame_times, is_installed
 from .opencv import cv2
 from .pictures import FramePass
 from .video import Video, create_video
 
 CLOCK_TICKS_HZ = 1000.0  # rate that OpenCV gives for films of browsers, which have no frame interval
+MAX_HEADER_BYTES = 64  # a PPM header line: "P6", width and height, or 255
 
 
 def open_file(path: Path, settings: VideoSettings) -> Video:
@@ -116,3 +118,59 @@ def _decode_with_ffmpeg(path: Path, times_us: Sequence[int]) -> FramePass:
                 raise VideoError(f"{path}: truncated at {t_us} us (found {number} of {len(times_us)} frames)")
             yield t_us, partial(np.asarray, image)
     _check_complete(path, f"at {times_us[-1]} us")
+
+
+def is_installed() -> bool:
+    """Return whether ffmpeg and ffprobe are on the PATH."""
+    return bool(shutil.which("ffmpeg") and shutil.which("ffprobe"))
+
+
+def find_frame_times(path: Path) -> tuple[int, ...]:
+    """Return the time of each frame in microseconds, starting at 0; empty if ffprobe finds no frames."""
+    # fmt: off
+    command = [
+        "ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", "packet=pts_time", "-of", "csv=p=0",
+        f"file:{path}",
+    ]
+    # fmt: on
+    probed = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    texts = (line.rstrip(",") for line in probed.stdout.decode("ascii", "replace").splitlines())
+    times_s = sorted(float(text) for text in texts if text != "N/A")  # packets are in decoding order
+    return tuple(round((time_s - times_s[0]) * 1e6) for time_s in times_s)
+
+
+def decode_frames(path: Path) -> Generator[NDArray[np.uint8]]:
+    """Decode a video with ffmpeg; yield BGR images, uint8 [H, W, 3], rotated by ffmpeg as the file specifies.
+
+    The iterator ends early if the file is truncated or ffmpeg exits.
+    """
+    # fmt: off
+    command = [
+        "ffmpeg", "-v", "quiet", "-nostdin", "-i", f"file:{path}", "-map", "0:v:0", "-fps_mode", "passthrough",
+        "-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-",
+    ]
+    # fmt: on
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
+        try:
+            while (image := _read_ppm(process.stdout)) is not None:
+                yield image
+        finally:
+            process.kill()  # the caller may stop before the end of the video
+
+
+def _read_ppm(stream: IO[bytes]) -> NDArray[np.uint8] | None:
+    """Read the next image of a PPM stream, BGR; None at its end."""
+    mark, size, white = (stream.readline(MAX_HEADER_BYTES).strip() for _ in range(3))
+    if mark != b"P6" or white != b"255":
+        return None
+
+    width, height = map(int, size.split())
+    content = stream.read(3 * width * height)
+    if len(content) < 3 * width * height:
+        return None
+
+    image = np.frombuffer(content, np.uint8).reshape(height, width, 3)
+    return np.ascontiguousarray(image[:, :, ::-1])

@@ -155,7 +155,7 @@ def test_convert_cut_merge_and_filter_recordings(tmp_path: Path) -> None:
         "cut", "a.h5", "-o", "cut.npz", "--start-s", 0.02, "--stop-s", 0.05, "--region", "100x90+20+10", cwd=tmp_path
     )
     first = int(events.t[0])
-    kept = events.slice_time(first + 20_000, first + 50_000).crop(20, 10, SensorSize(width=100, height=90))
+    kept = events.between(first + 20_000, first + 50_000).crop(20, 10, SensorSize(width=100, height=90))
     assert read(tmp_path / "cut.npz") == kept
     outside = dvspipe("cut", "a.h5", "-o", "cut2.h5", "--region", "100x90+200+10", cwd=tmp_path, code=2).stderr
     assert "a.h5: region 100x90+200+10" in outside

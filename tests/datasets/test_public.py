@@ -67,7 +67,7 @@ def test_ibm_recordings_are_cut_by_labels_and_divided_by_lists(tmp_path: Path, b
     assert mentions(data.title, "IBM", "11 test clips", 1)
     for sample in data.test:
         start_us = 100_000 * sample.label
-        assert sample.load() == random_events(24, 900, SENSOR, 1_100_000).slice_time(start_us, start_us + 100_000)
+        assert sample.load() == random_events(24, 900, SENSOR, 1_100_000).between(start_us, start_us + 100_000)
 
 
 def test_users_after_23_are_tested_without_lists(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ CONFIGS = [
 
 def divided(events: Events, cuts: list[int]) -> list[Events]:
     edges = [0, *sorted(cuts), len(events)]
-    return [events.slice_events(first, stop) for first, stop in pairwise(edges)]
+    return [events[first:stop] for first, stop in pairwise(edges)]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
@@ -57,7 +57,7 @@ def test_frames_of_a_number_of_events_have_all_events() -> None:
 
 
 def test_counts_are_the_events_of_the_window() -> None:
-    window = EVENTS.slice_time(int(EVENTS.t[0]) + 14_000, int(EVENTS.t[0]) + 21_000)
+    window = EVENTS.between(int(EVENTS.t[0]) + 14_000, int(EVENTS.t[0]) + 21_000)
     frame = list(encode_frames([EVENTS], FrameConfig(every_us=7000)))[2]
     assert np.array_equal(frame.values, encode(window, BinConfig(steps=1, by="recording"))[0])
 

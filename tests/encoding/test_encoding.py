@@ -99,7 +99,7 @@ def test_each_form_equals_a_plain_loop(events: Events, config: BinConfig, earlie
 def test_stream_in_any_parts_equals_the_tensor_of_the_recording(
     events: Events, config: BinConfig, cuts: list[int], given_start: bool
 ) -> None:
-    parts = [events.slice_events(a, b) for a, b in pairwise([0, *sorted(cuts), len(events)])]
+    parts = [events[a:b] for a, b in pairwise([0, *sorted(cuts), len(events)])]
     first_us, last_us = (int(events.t[0]), int(events.t[-1])) if len(events) else (0, 0)
     start_us = first_us if given_start or config.by == "recording" else None
     counts_seen: list[BinCounts] = []
@@ -117,29 +117,15 @@ def test_stream_in_any_parts_equals_the_tensor_of_the_recording(
 def test_encoder_yields_complete_steps_and_keeps_its_input_state(seed: int, config: BinConfig, cut: int) -> None:
     events = random_events(seed, 300)
     state = start_encoding(SENSOR, config, start_us=int(events.t[0]), last_us=int(events.t[-1]))
-    first, after = encode_part(events.slice_events(0, cut), state)
+    first, after = encode_part(events[:cut], state)
     for _ in range(2):  # twice from the same state
-        again, same = encode_part(events.slice_events(0, cut), state)
+        again, same = encode_part(events[:cut], state)
         assert np.array_equal(again, first)
         assert same.counts == after.counts
-        rest, end = encode_part(events.slice_events(cut, 300), after)
+        rest, end = encode_part(events[cut:300], after)
         steps = np.concatenate([first, rest, finish_encoding(end)])
         stream = encode_stream([events], config, start_us=int(events.t[0]), last_us=int(events.t[-1]))
         assert np.array_equal(steps, np.array(list(stream)))
-
-
-def test_time_completes_steps_without_events() -> None:
-    config = BinConfig(step_us=10)
-    state = start_encoding(SENSOR, config)
-    steps, state = encode_part(Events.empty(SENSOR), state, until_us=10**9)
-    assert len(steps) == 0  # the recording starts with the first event
-    steps, state = encode_part(Events([5], [1], [2], [1], SENSOR), state, until_us=14)
-    assert len(steps) == 0
-    steps, state = encode_part(Events.empty(SENSOR), state, until_us=15)
-    assert steps.sum(axis=(1, 2, 3)).tolist() == [1]
-    steps, state = encode_part(Events.empty(SENSOR), state, until_us=39)
-    assert steps.sum(axis=(1, 2, 3)).tolist() == [0, 0]
-    assert len(finish_encoding(state)) == 0
 
 
 def test_stream_yields_the_steps_of_a_long_gap_lazily() -> None:
@@ -191,7 +177,7 @@ def test_counts_saturate_and_never_wrap(form: str, largest: int) -> None:
 def test_division_by_multiplication_is_exact() -> None:
     x = np.arange(32768, dtype=np.uint32)
     for downsample in range(1, 1025):
-        places = Places.of(SENSOR, downsample, separate=True)
+        places = Places.of(SENSOR, BinConfig(downsample=downsample))
         assert np.array_equal((x * places.multiplier) >> places.shift, x // downsample), downsample
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events, rows_of
-from facts import mentions, raises
+from facts import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -65,29 +65,7 @@ def test_sensor_size_is_parsed_and_printed() -> None:
 def test_slice_keeps_the_half_open_interval(count: int, start: int, stop: int) -> None:
     events = random_events(count, count)
     kept = (events.t >= start) & (events.t < stop)
-    assert np.array_equal(events.slice_time(start, stop).t, events.t[kept])
-
-
-def test_seconds_and_microseconds_select_the_same_events() -> None:
-    events = random_events(2, 200).shift_time(1_700_000_000_000_000)
-    first_us = int(events.t[0])
-    expected = events.slice_time(first_us + 20_000, first_us + 50_000)
-    assert events.slice_time(start_s=0.02, stop_s=0.05) == expected
-    assert events.slice_time(first_us + 20_000.0, stop_s=0.05) == expected
-    assert events.slice_time() == events
-    assert events.slice_time(stop_s=np.inf) == events
-
-
-def test_slice_outside_the_recording_warns(caplog: pytest.LogCaptureFixture) -> None:
-    events = random_events(2, 200).shift_time(1_700_000_000_000_000)
-    assert not len(events.slice_time(0.0, 1.0))
-    assert mentions(caplog.text, "0", "1", int(events.t[0]), int(events.t[-1]), "start_s")
-    caplog.clear()
-    assert not len(events.between(0, 1))
-    assert not len(Events.empty(SENSOR).slice_time(0, 1))
-    assert not caplog.records
-    with raises(ConfigError, "start_us", "start_s"):
-        events.slice_time(0, start_s=0)
+    assert np.array_equal(events.between(start, stop).t, events.t[kept])
 
 
 INDICES = st.one_of(
@@ -173,7 +151,7 @@ def test_equal_events_have_equal_hashes() -> None:
 def test_size_of_the_sensor_is_unpacked() -> None:
     events = random_events(0, 3)
     width, height = events.sensor
-    assert (width, height) == tuple(events.sensor) == (events.width, events.height) == (12, 7)
+    assert (width, height) == tuple(events.sensor) == (12, 7)
     for wrong in ("12", 12.0, None):
         with pytest.raises(TypeError):
             SensorSize(wrong, 7)  # type: ignore[arg-type]
@@ -196,7 +174,7 @@ def test_columns_that_are_no_arrays_are_reported() -> None:
 def test_concatenated_slices_equal_the_recording(cuts: list[int]) -> None:
     events = random_events(3, 40)
     edges = [0, *sorted(cuts), 100_001]
-    parts = [events.slice_time(a, b) for a, b in itertools.pairwise(edges)]
+    parts = [events.between(a, b) for a, b in itertools.pairwise(edges)]
     assert concatenate(parts, SENSOR) == events
 
 
@@ -209,7 +187,7 @@ def test_owned_columns_are_checked_and_not_copied() -> None:
     assert np.shares_memory(owned.x, x)
     assert np.shares_memory(owned.p, p)
     few = Events.wrap(t[:40], x[:40], y[:40], p[:40], SENSOR)
-    assert few == events.slice_events(0, 40)
+    assert few == events[:40]
     assert not np.shares_memory(few.t, t)
     with raises(EventError, "event 99", "x = 12"):
         Events.wrap(t, np.where(np.arange(100) == 99, 12, x), y, p, SENSOR)
@@ -337,23 +315,17 @@ def test_joined_recordings_are_consecutive() -> None:
     assert np.array_equal(joined.x, np.concatenate([first.x, second.x]))
 
 
-def test_slice_by_number_ends_with_the_last_event() -> None:
-    events = random_events(0, 10)
-    assert concatenate([events.slice_events(0, 4), events.slice_events(4, 99)], SENSOR) == events
-    assert len(events.slice_events(10, 20)) == 0
-
-
 @settings(max_examples=30)
 @given(seed=st.integers(0, 100), cuts=st.lists(st.integers(0, 100_000), max_size=5), window=st.integers(500, 200_000))
 def test_windows_do_not_depend_on_the_parts(seed: int, cuts: list[int], window: int) -> None:
     events = random_events(seed, 60)
     edges = [0, *sorted(cuts), 100_001]
-    parts = [events.slice_time(a, b) for a, b in pairwise(edges)]
+    parts = [events.between(a, b) for a, b in pairwise(edges)]
     found = list(windows(parts, window))
     assert all((start - events.t[0]) % window == 0 and len(part) for start, part in found)
     assert concatenate([part for _, part in found], SENSOR) == events
     for start, part in found:
-        assert part == events.slice_time(start, start + window)
+        assert part == events.between(start, start + window)
 
 
 def test_events_are_one_part() -> None:

@@ -18,10 +18,8 @@ from dvspipe.events.filter_config import FILTERS, FilterConfig
 from dvspipe.events.filters import (
     FilterCounts,
     count_pixels,
-    filter_events,
     filter_stream,
     find_hot_pixels,
-    start_filter,
 )
 
 with warnings.catch_warnings():
@@ -51,11 +49,11 @@ def hot_mask(places: set[tuple[int, int]] | None) -> np.ndarray | None:
 
 
 def filtered(
-    events: Events, refractory_us: int | None = None, activity_us: int | None = None, hot: np.ndarray | None = None
-) -> Events:
-    config = FilterConfig(refractory_us=refractory_us, activity_us=activity_us)
-    (kept,) = filter_stream([events], config, hot=hot)
-    return kept
+    events: Events, config: FilterConfig = FilterConfig(), hot: np.ndarray | None = None
+) -> tuple[Events, FilterCounts]:
+    counts: list[FilterCounts] = []
+    (kept,) = filter_stream([events], config, hot=hot, callback=counts.append)
+    return kept, counts[0]
 
 
 def loop(events: Events, config: FilterConfig, hot: np.ndarray | None) -> tuple[list[int], FilterCounts]:
@@ -88,11 +86,11 @@ def test_filters_equal_a_plain_loop(
     values: list[Row], start: int, config: FilterConfig, places: set[tuple[int, int]] | None
 ) -> None:
     events, hot = from_rows(values, start), hot_mask(places)
-    kept, state = filter_events(events, start_filter(SENSOR, config, hot=hot))
+    kept, counts_seen = filtered(events, config, hot)
     expected, counts = loop(events, config, hot)
     columns = (column[expected] for column in (events.t, events.x, events.y, events.p))
     assert kept == Events(*columns, sensor=SENSOR)  # type: ignore[arg-type]
-    assert state.counts == counts
+    assert counts_seen == counts
     assert counts.kept == len(kept)
 
 
@@ -106,28 +104,17 @@ def test_filter_result_does_not_depend_on_the_parts(
     parts = [Events(*(c[a:b] for c in columns), sensor=SENSOR) for a, b in pairwise(edges)]  # type: ignore[arg-type]
     streamed = list(filter_stream(parts, config, hot=hot, callback=counts.append))
     assert len(streamed) == len(parts)
-    whole, state = filter_events(events, start_filter(SENSOR, config, hot=hot))
-    assert concatenate(streamed, SENSOR) == whole
-    assert counts[-1] == state.counts
-
-
-@given(rows, configs)
-def test_filtering_does_not_change_its_input_state(values: list[Row], config: FilterConfig) -> None:
-    events, other = from_rows(values), random_events(1, 30)
-    _, state = filter_events(other, start_filter(SENSOR, config))
-    first, _ = filter_events(events.shift_time(100_000), state)
-    second, _ = filter_events(events.shift_time(100_000), state)
-    assert first == second
+    assert (concatenate(streamed, SENSOR), counts[-1]) == filtered(events, config, hot)
 
 
 def test_dropped_events_do_not_affect_the_next_filter() -> None:
     hot = hot_mask({(2, 3)})
     events = Events([0, 1, 2, 3], [3, 4, 4, 5], [2, 2, 2, 2], [1, 1, 1, 1], SENSOR)
     config = FilterConfig(refractory_us=5, activity_us=5)
-    kept, state = filter_events(events, start_filter(SENSOR, config, hot=hot))
+    kept, counts = filtered(events, config, hot)
     assert kept.t.tolist() == [3]
-    assert state.counts == FilterCounts(4, {"hot_pixels": 1, "refractory_us": 1, "activity_us": 1})
-    assert mentions(str(state.counts), "1 of 4", "hot pixels 1", "refractory period 1", "background activity 1")
+    assert counts == FilterCounts(4, {"hot_pixels": 1, "refractory_us": 1, "activity_us": 1})
+    assert mentions(str(counts), "1 of 4", "hot pixels 1", "refractory period 1", "background activity 1")
 
 
 def noise_and_hot_pixels(places: list[tuple[int, int]]) -> Events:
@@ -150,7 +137,7 @@ def test_hot_pixels_are_found_and_equal_tonic(places: list[tuple[int, int]]) -> 
     hot = find_hot_pixels(count_pixels([events], SENSOR))
     assert {(int(y), int(x)) for y, x in np.argwhere(hot)} == set(places)
     tonic_kept = transforms.DropPixel(hot_pixel_frequency=100)(events.structured())
-    assert filtered(events, hot=hot) == Events.from_structured(tonic_kept, SENSOR)
+    assert filtered(events, hot=hot)[0] == Events.from_structured(tonic_kept, SENSOR)
 
 
 def test_busy_area_is_not_hot() -> None:
@@ -187,7 +174,7 @@ def test_pixels_are_counted_over_all_parts() -> None:
     events = random_events(0, 500)
     counts = np.zeros((7, 12), np.int64)
     np.add.at(counts, (events.y, events.x), 1)
-    parts = [events.slice_time(0, 40_000), events.slice_time(40_000, 100_001)]
+    parts = [events.between(0, 40_000), events.between(40_000, 100_001)]
     assert np.array_equal(count_pixels(parts, SENSOR), counts)
 
 
@@ -198,9 +185,9 @@ def test_filters_reject_other_sensor_sizes() -> None:
     with raises(EventError, "5x5", "12x7"):
         count_pixels([other], SENSOR)
     with raises(EventError, "hot", "(12, 7)", "bool", "(7, 12)"):
-        start_filter(SENSOR, FilterConfig(), hot=np.zeros((12, 7), bool))
+        filtered(random_events(0, 3), hot=np.zeros((12, 7), bool))
     with raises(ConfigError, "hot_pixels", "find_hot_pixels"):
-        start_filter(SENSOR, FilterConfig(hot_pixels=True))
+        filtered(random_events(0, 3), FilterConfig(hot_pixels=True))
 
 
 def test_every_setting_has_facts_in_the_order_of_the_filters() -> None:

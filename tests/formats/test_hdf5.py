@@ -82,7 +82,7 @@ def test_every_layout_is_read(tmp_path: Path, fill: Fill) -> None:
     assert recording.sensor_source == ("file" if fill in (dsec, m3ed, prophesee) else "given")
     assert recording.extent() == (len(EVENTS), EVENTS.t[0], EVENTS.t[-1])
     for start, stop in ((0, 1), (10_000, 10_001), (25_123, 77_456), (99_000, 10**9), (-(2**40), 2**40), (70, 60)):
-        assert read(path, start, stop, hints=HINTS) == EVENTS.slice_time(start, stop)
+        assert read(path, start, stop, hints=HINTS) == EVENTS.between(start, stop)
 
 
 @pytest.mark.parametrize("offset", [0, 51_648_500_652, -(2**40)])
@@ -226,7 +226,7 @@ def test_missing_filter_suggests_installing_it(tmp_path: Path, monkeypatch: pyte
 def test_written_layout_is_dsec(tmp_path: Path, start_us: int) -> None:
     events = random_events(0, 500).shift_time(start_us - int(random_events(0, 500).t[0]))
     path = tmp_path / "events.h5"
-    parts = [events.slice_events(0, 200), events.slice_events(200, 500)]
+    parts = [events[:200], events[200:500]]
     write(path, parts, source="clip.mp4", settings={"pos_thres": 0.2})
 
     with h5py.File(path) as file:

@@ -100,12 +100,12 @@ def test_written_events_are_read_back(
     events = random_events(seed, count, span_us=span_us).shift_time(start_us)
     edges = [0, *sorted(min(cut, count) for cut in cuts), count]
     path = tmp_path / f"clip{suffix}"
-    write(path, [events.slice_events(*edge) for edge in pairwise(edges)], overwrite=True)
+    write(path, [events[slice(*edge)] for edge in pairwise(edges)], overwrite=True)
     assert read(path, hints=Hints(sensor=str(SENSOR))) == events
     assert [file.name for file in path.parent.glob("clip*") if file.suffix == path.suffix] == [path.name]
 
     stop_us = start_us + span_us // 2
-    assert read(path, start_us, stop_us, hints=Hints(sensor=str(SENSOR))) == events.slice_time(start_us, stop_us)
+    assert read(path, start_us, stop_us, hints=Hints(sensor=str(SENSOR))) == events.between(start_us, stop_us)
 
 
 @pytest.mark.parametrize("suffix", [suffix for suffix in SUFFIXES if suffix not in FORMATS["bin40"].suffixes])

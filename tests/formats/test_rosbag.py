@@ -83,7 +83,7 @@ class Bag:
 
 
 def slices(events: Events, *edges: int) -> list[Events]:
-    return [events.slice_events(*edge) for edge in pairwise((0, *edges, len(events)))]
+    return [events[slice(*edge)] for edge in pairwise((0, *edges, len(events)))]
 
 
 def rows(events: Events) -> list[tuple[int, int, int, bool]]:

@@ -16,7 +16,7 @@ from dvspipe.framing.fitting import Fit, fit_events, plan_fit, start_fit
 
 def cut(events: Events, places: list[int]) -> Iterator[Events]:
     edges = [0, *sorted(place % (len(events) + 1) for place in places), len(events)]
-    return (events.slice_events(first, stop) for first, stop in pairwise(edges))
+    return (events[first:stop] for first, stop in pairwise(edges))
 
 
 def fit_slowly(events: Events, target: SensorSize, factor: int) -> list[tuple[int, int, int, bool]]:

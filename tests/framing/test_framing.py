@@ -74,7 +74,7 @@ def frame_events(events: Events, target: SensorSize) -> Events:
 
 def split_at(events: Events, places: list[int]) -> list[Events]:
     edges = [0, *sorted(place % (len(events) + 1) for place in places), len(events)]
-    return [events.slice_events(first, stop) for first, stop in pairwise(edges)]
+    return [events[first:stop] for first, stop in pairwise(edges)]
 
 
 @pytest.mark.parametrize(("left", "top"), [(0, 0), (20, 100), (210, 140)])
@@ -126,7 +126,7 @@ def test_walking_person_is_followed_and_person_in_place_is_not() -> None:
     middle = track.left[np.searchsorted(track.t_us, 15_000_000, side="right") - 1] + track.size.width / 2
     assert middle == pytest.approx(12 * 7 + 15, abs=0.2 * track.size.width)
     framed = follow([walks], found)
-    columns = [np.median(framed.slice_time(k * 2_000_000, (k + 1) * 2_000_000).x) for k in range(2, 13)]
+    columns = [np.median(framed.between(k * 2_000_000, (k + 1) * 2_000_000).x) for k in range(2, 13)]
     assert np.ptp(columns) < 0.3 * TARGET.width
 
 
@@ -263,7 +263,7 @@ def test_short_gif_is_repeated(tmp_path: Path) -> None:
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=60, loop=0)
     source = open_source(path, SensorSize(width=32, height=32), FramingConfig(roi="full"))
     events = concatenate(source.read_fitted(), SensorSize(width=32, height=32))
-    first, second = (events.slice_time(start_us, start_us + 400_000) for start_us in (480_000, 960_000))
+    first, second = (events.between(start_us, start_us + 400_000) for start_us in (480_000, 960_000))
     assert 2_900_000 < events.t[-1] < 3_500_000
     assert (first.t + 480_000).tolist() == second.t.tolist()
     assert first.x.tolist() == second.x.tolist()

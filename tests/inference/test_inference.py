@@ -102,7 +102,7 @@ def classifier(checkpoint: Path) -> Classifier:
 
 def cut(events: Events, places: list[int]) -> Iterator[Events]:
     edges = [0, *sorted(place % (len(events) + 1) for place in places), len(events)]
-    return (events.slice_events(first, stop) for first, stop in pairwise(edges))
+    return (events[first:stop] for first, stop in pairwise(edges))
 
 
 # Windows
@@ -126,7 +126,7 @@ def test_sliding_windows_equal_separately_encoded_windows(
     begin_us, last_us = int(events.t[0]), int(events.t[-1])
     expected = []
     for start_us in range(begin_us, last_us + 1, hop_us):
-        inside = events.slice_time(start_us, start_us + bins.tensor_us)
+        inside = events.between(start_us, start_us + bins.tensor_us)
         if len(inside):
             expected.append((start_us, len(inside), encode(inside, bins, start_us=start_us)))
     found: list[Window] = list(slide(cut(events, places), bins, hop_us))
@@ -149,7 +149,7 @@ def test_counts_do_not_depend_on_chunks_and_fit_into_bins(seed: int, places: lis
         limited.add(part)
     steps = np.random.default_rng(seed).integers(0, 50, (20, 2))
     begin, end = events.t[0] + 1000 * np.stack([steps.min(axis=1), steps.max(axis=1) + 1])
-    expected = [len(events.slice_time(a, b)) for a, b in zip(begin.tolist(), end.tolist(), strict=True)]
+    expected = [len(events.between(a, b)) for a, b in zip(begin.tolist(), end.tolist(), strict=True)]
     assert counts.between(begin, end).tolist() == expected
 
     rates = limited.summarize()
@@ -199,7 +199,7 @@ def test_window_prediction_equals_separate_prediction(hop_us: int) -> None:
     added_us = {start_us: 100_000 if start_us == first_us else hop_us for start_us in starts}
     assert timeline.t_start_us.tolist() == [each for each in starts if last_us - each >= 100_000 - added_us[each] / 2]
     for start_us, row in zip(timeline.t_start_us.tolist(), timeline.probabilities, strict=True):
-        spikes = encode(events.slice_time(start_us, start_us + 100_000), bins, start_us=start_us)
+        spikes = encode(events.between(start_us, start_us + 100_000), bins, start_us=start_us)
         with torch.no_grad():
             logits = run_network(classifier.network, torch.from_numpy(spikes)[:, None])[0].mean(dim=0)[0]
         np.testing.assert_allclose(row, softmax(logits.numpy()), atol=1e-5)
@@ -745,7 +745,7 @@ def test_bad_input_is_reported_in_one_line_and_writes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "there.h5", moving_bar(0, 0))
-    write(tmp_path / "short.h5", moving_bar(0, 0).slice_time(0, 30_000))
+    write(tmp_path / "short.h5", moving_bar(0, 0).between(0, 30_000))
     write(tmp_path / "empty.h5", Events.empty(BAR_SENSOR))
     write(tmp_path / "other.h5", random_events(0, 50))
     (tmp_path / "cut.h5").write_bytes((tmp_path / "there.h5").read_bytes()[:3000])

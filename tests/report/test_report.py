@@ -153,7 +153,7 @@ def test_gif_loops_without_drift_of_durations(tmp_path: Path) -> None:
 @pytest.mark.parametrize("length", [1, 5])
 @pytest.mark.parametrize("suffix", [".gif", ".png"])
 def test_preview_does_not_depend_on_chunk_size(tmp_path: Path, events: Events, length: int, suffix: str) -> None:
-    parts = [events.slice_time(start, start + 1000 * length) for start in range(1_000_000, 1_030_000, 1000 * length)]
+    parts = [events.between(start, start + 1000 * length) for start in range(1_000_000, 1_030_000, 1000 * length)]
     assert sum(map(len, parts)) == len(events)
     span = (int(events.t[0]), int(events.t[-1]))
     complete = write_preview([events], SENSOR, tmp_path / f"complete{suffix}", SETTINGS)

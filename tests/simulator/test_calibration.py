@@ -89,7 +89,7 @@ def test_calibrated_settings_create_a_simulator_config() -> None:
 
 def test_frames_outside_the_events_are_ignored() -> None:
     frames = moving_texture()
-    events = simulated(frames).slice_time(frames[10].t_us + 1, frames[30].t_us + 1)
+    events = simulated(frames).between(frames[10].t_us + 1, frames[30].t_us + 1)
     assert 18 <= calibrate_frames(frames, events, log_offset=OFFSET).intervals <= 20
 
 
@@ -97,7 +97,7 @@ def test_insufficient_data_is_an_error() -> None:
     frames = moving_texture()
     events = simulated(frames)
     with raises(DataError, "10"):
-        calibrate_frames(frames[:9], events.slice_time(0, frames[8].t_us))
+        calibrate_frames(frames[:9], events.between(0, frames[8].t_us))
     with raises(DataError, "0", "10"):
         calibrate_frames([], events)
     with raises(DataError, "0", "10"):
@@ -128,7 +128,7 @@ def test_calibration_on_one_half_predicts_the_other_half(
     davis: tuple[list[Frame], Events], order: tuple[int, int]
 ) -> None:
     frames, events = davis
-    halves = [(part, events.slice_time(part[0].t_us + 1, part[-1].t_us + 1)) for part in (frames[:30], frames[29:])]
+    halves = [(part, events.between(part[0].t_us + 1, part[-1].t_us + 1)) for part in (frames[:30], frames[29:])]
     found = calibrate_frames(*halves[order[0]])
     rate, on_off, correlation = judge(found, *halves[order[1]])
     assert rate == pytest.approx(1, abs=0.1)

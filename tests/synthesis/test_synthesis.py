@@ -359,8 +359,8 @@ def test_recorded_session_has_most_events_during_gestures():
     (wave,) = plan
     assert wave.label == 1
     assert events.sensor == GESTURE_SENSOR
-    during = len(events.slice_time(wave.start_us, wave.end_us)) / (wave.end_us - wave.start_us)
-    before = len(events.slice_time(0, wave.start_us)) / wave.start_us
+    during = len(events.between(wave.start_us, wave.end_us)) / (wave.end_us - wave.start_us)
+    before = len(events.between(0, wave.start_us)) / wave.start_us
     assert during > 1.3 * before  # at rest, the noise of the sensor continues
     assert events.t[-1] > wave.end_us + 700_000
 

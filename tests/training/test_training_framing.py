@@ -144,22 +144,6 @@ def test_fit_requires_a_size(movers: Path) -> None:
     assert open_dataset(config_for(movers, fit="scale", size="48x48")).sensor == SensorSize(width=48, height=48)
 
 
-def test_region_mostly_outside_the_frame_gives_a_warning(
-    base: Path, movers: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    write(tmp_path / "a.h5", random_events(0, 4000, SensorSize(width=60, height=50), 600_000))
-    classifier = Classifier.load(base)
-    for file, size in ((tmp_path / "a.h5", "60x50"), (next(movers.rglob("*.webm")), "96x64")):
-        caplog.clear()
-        classifier.open(file, InferConfig(roi="200x200+0+0"))
-        (line,) = [record.getMessage() for record in caplog.records if "inside" in record.getMessage()]
-        assert "200x200+0+0" in line
-        assert size in line
-        caplog.clear()
-        classifier.open(file, InferConfig(roi="60x60-10+10"))
-        assert "inside" not in caplog.text
-
-
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Train a network for other classes with 48x48 pixels around the moving person."""

@@ -12,7 +12,7 @@ from facts import raises
 
 from dvspipe.base.errors import VideoError
 from dvspipe.recordings.conversion import convert_video
-from dvspipe.video.ffmpeg import decode_frames, find_frame_times, is_installed
+from dvspipe.video.files import decode_frames, find_frame_times, is_installed
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.opening import open_video
 from dvspipe.video.writing import write_video
