@@ -87,7 +87,7 @@ def _find_chip(path: Path, fields: dict[str, str], hints: Hints) -> _Chip:
     if chip is None or _match_chip(stored) not in (None, chip):
         names = ", ".join(chip.name for chip in CHIPS)
         found = f"found {stored or 'none'} in the header, {hints.chip or 'none'} given"
-        raise FormatError(f"{path}: unknown chip ({found}, expected {names}); set chip to one of them")
+        raise FormatError(f"{path}: unknown chip ({found}, expected {names}); use chip=CHIP to name it")
     return chip
 
 

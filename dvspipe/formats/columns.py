@@ -64,12 +64,14 @@ def match_names(names: Iterable[str]) -> dict[str, str] | None:
 
 def unknown_unit(path: Path, found: object) -> FormatError:
     """Return the error for times of unknown unit."""
-    return FormatError(f"{path}: unknown time unit (found times such as {found}); set time_unit to s, ms, us or ns")
+    return FormatError(
+        f"{path}: unknown time unit (found times such as {found}); use time_unit=UNIT to set it: s, ms, us or ns"
+    )
 
 
 def unknown_columns(path: Path, found: str) -> FormatError:
     """Return the error for columns of unknown order."""
-    return FormatError(f"{path}: {found}; set columns to their order, such as txyp, with - for an unused one")
+    return FormatError(f"{path}: {found}; use columns=txyp to list them in order (- for an unused one)")
 
 
 def convert_columns(

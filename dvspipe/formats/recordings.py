@@ -233,7 +233,7 @@ def _guess_sensor(path: Path, chunks: Iterable[StoredColumns]) -> SensorSize:
     known = next((known for known in KNOWN_SENSORS if width <= known.width and height <= known.height), None)
     if not width or known is None:
         found = f"events up to {width}x{height} pixels, larger than all known sensors" if width else "no events"
-        raise FormatError(f"{path}: unknown sensor size (found {found}); set sensor to WIDTHxHEIGHT")
+        raise FormatError(f"{path}: unknown sensor size (found {found}); use sensor=WIDTHxHEIGHT to set it")
     return known
 
 

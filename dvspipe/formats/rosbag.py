@@ -123,7 +123,7 @@ def _open(path: Path, hints: Hints) -> Source:
         names = [hints.topic] if hints.topic else [topic for topic, count in counts.items() if count]
         if len(names) != 1 or names[0] not in counts:
             listed = ", ".join(sorted(counts)) or "none"
-            raise FormatError(f"{path}: unknown topic (found events on {listed}); set topic to one of them")
+            raise FormatError(f"{path}: unknown topic (found events on {listed}); use topic=TOPIC to select one")
 
         # The sensor is in each message, so the first message decides.
         topic = names[0]

@@ -143,7 +143,7 @@ def write(
     try:
         first = next(iterator, None)
         if first is None and sensor is None:
-            raise EventError("no events to write and no sensor; set sensor to WIDTHxHEIGHT")
+            raise EventError("no events to write and no sensor; use sensor=WIDTHxHEIGHT to set it")
 
         size = first.sensor if first is not None else SensorSize.of(sensor)  # type: ignore[arg-type]
         with create_writer(path, size, WriteOptions(source, settings or {}, overwrite)) as writer:

@@ -322,7 +322,9 @@ def plan_conversions(
     # Names that differ only in their suffix, such as a.mp4 and a.avi, keep it: a.mp4.h5 and a.avi.h5.
     named_sources = list(find_sources(sources, lambda path: path.is_file() and path.name.lower().endswith(suffix)))
     if not named_sources:
-        raise FileError(f"{sources[0]}: its recordings are already {suffix}; set suffix to another format")
+        raise FileError(
+            f"{sources[0]}: its recordings are already {suffix}; use suffix=SUFFIX to select another format"
+        )
     names = Counter(name.with_suffix(suffix) for _, name in named_sources)
     plan: dict[Path, ConversionTask] = {}
     for path, name in named_sources:

@@ -491,7 +491,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["view", "there.h5", "-o", "out.gif", "--region", "6x6+9+0"], ("there.h5", "6x6+9+0")),
         (
             ["view", "large.h5", "-o", "out.png", "--scale", "9"],
-            ("18000", "4096", "scale=2"),
+            ("18000", "4096", "--scale 2"),
         ),
         (["compare", "largest.h5", "largest.h5"], "32767x32767"),
         (["view", "there.h5", "-o", "out.gif", "--colours", "pink"], ("pink", "light", "dark")),
@@ -599,7 +599,7 @@ def test_timestamps_file_requires_single_video(clip: Path, tmp_path: Path) -> No
     times = tmp_path / "times.txt"
     times.write_text("".join(f"{start_us + 10_000 * number}\n" for number in range(frames)))
     failed = dvspipe("convert", clip, "-o", "a.h5", "--timestamps", times, cwd=tmp_path, code=2)
-    assert "time_unit=UNIT" in failed.stderr
+    assert "--time-unit UNIT" in failed.stderr
     options = ("--timestamps", times, "--time-unit", "us")
     dvspipe("convert", clip, "-o", "a.h5", *options, cwd=tmp_path)
     t = read(tmp_path / "a.h5").t
@@ -793,7 +793,7 @@ def test_invalid_option_value_is_explained(argv: list[str], facts: list[str], tm
 
 
 def test_resuming_needs_the_run_folder_and_may_change_the_folder_of_recordings(tmp_path: Path) -> None:
-    assert mentions(dvspipe("train", "nmnist", "--resume", cwd=tmp_path, code=2).stderr, "resume", "out=FOLDER")
+    assert mentions(dvspipe("train", "nmnist", "--resume", cwd=tmp_path, code=2).stderr, "resume", "--out FOLDER")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "args.yaml").write_text("data: nmnist\nroot: nowhere\n")
     said = dvspipe("train", ".", "--resume", "-o", "run", "root=gone", cwd=tmp_path, code=2).stderr
@@ -810,5 +810,5 @@ def test_missing_run_to_resume_is_named(config: str, tmp_path: Path) -> None:
 def test_frames_with_the_suffix_of_a_file_names_the_format(tmp_path: Path) -> None:
     write(tmp_path / "a.h5", random_events(0, 50))
     failed = dvspipe("frames", "a.h5", "-o", "frames.npy", cwd=tmp_path, code=2)
-    assert mentions(failed.stderr, "frames.npy", "format=npy")
+    assert mentions(failed.stderr, "frames.npy", "--format npy")
     assert not (tmp_path / "frames.npy").exists()

@@ -714,7 +714,7 @@ def test_recording_is_classified_again_if_a_dependency_changed(
     ("arguments", "message"),
     [
         (["empty.h5"], "empty.h5"),
-        (["other.h5"], ("other.h5", "12x7", "16x12", "fit=scale")),
+        (["other.h5"], ("other.h5", "12x7", "16x12", "--fit scale")),
         (["short.h5"], ("short.h5", "0.0297", "0.1", "window_us=")),
         (
             ["there.h5", "--window-us", "123456789000"],
@@ -726,8 +726,8 @@ def test_recording_is_classified_again_if_a_dependency_changed(
         (["nothing"], "nothing"),
         (["there.h5", "--out", "file"], "file"),
         (["empty.h5", "--out", "answers"], "empty.h5"),
-        (["there.h5", "--out", "."], ("there.h5", "out=OTHER_FOLDER")),
-        (["deep", "--out", "deep"], ("deep", "out=OTHER_FOLDER")),
+        (["there.h5", "--out", "."], ("there.h5", "--out OTHER_FOLDER")),
+        (["deep", "--out", "deep"], ("deep", "--out OTHER_FOLDER")),
         (["there.h5", "--labels", "endless.csv"], ("endless.csv", "line 2", "left,0,1e999")),
         (["there.h5", "--roi", "big"], ("roi", "big")),
         (["there.h5", "--roi", "16x12+16+0"], ("there.h5", "roi", "16x12+16+0", "16x12")),
