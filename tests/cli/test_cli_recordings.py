@@ -103,7 +103,7 @@ def test_video_input_error_suggests_convert(command: list[str], tmp_path: Path) 
 
 def test_sensor_is_not_guessed_without_events(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("# nothing\n", encoding="utf-8")
-    assert "set sensor" in dvspipe("info", "a.txt", cwd=tmp_path, code=2).stderr
+    assert "--sensor WIDTHxHEIGHT" in dvspipe("info", "a.txt", cwd=tmp_path, code=2).stderr
     assert "12 x 7 (given)" in dvspipe("info", "a.txt", "--sensor", "12x7", cwd=tmp_path).stdout
     (tmp_path / "b.txt").write_text("minutes of a meeting of ours\n", encoding="utf-8")
     said = dvspipe("info", "b.txt", "--columns", "txyp", cwd=tmp_path, code=2).stderr

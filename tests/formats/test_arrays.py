@@ -51,7 +51,7 @@ def test_table_needs_the_order_of_its_columns(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     for table in (TABLE, np.asfortranarray(TABLE)):
         np.save(path, table)
-        with raises(FormatError, "a.npy", "such as txyp"):
+        with raises(FormatError, "a.npy", "columns=txyp"):
             read(path, hints=hints())
         assert read(path, hints=hints(columns="xytp")) == EVENTS
     np.save(path, np.column_stack([np.arange(200), TABLE]))
@@ -146,8 +146,8 @@ def test_seconds_since_1970_are_exact(tmp_path: Path, seconds: int, fraction_us:
         ("5.000000000000000000e+00 1 2 1\n", {}, "time_unit"),  # numpy.savetxt
         ("0 1 2 1\n" * 300 + "0.5 3 4 1\n", {}, "time_unit"),
         (f"{10**18} 1 2 1\n", {}, "time_unit"),
-        ("0 1 2\n", {}, "such as txyp"),
-        ("0 1 2 1 5\n", {}, "such as txyp"),
+        ("0 1 2\n", {}, "columns=txyp"),
+        ("0 1 2 1 5\n", {}, "columns=txyp"),
         ("0 1 2 1\n5 3\n", {}, "line"),
         ("0 1 2 1\n5 3 four 1\n", {}, "four"),
         ("0 1 2 1\n5 3.5 4 1\n", {}, "x = 3.5"),

@@ -172,7 +172,7 @@ def test_topic_is_the_only_one_with_events_or_given(tmp_path: Path) -> None:
     with Bag(tmp_path, "mcap") as bag:
         bag.add_array(EVENTS, "/left")
         bag.add_array(EVENTS[:10], "/right")
-    with raises(FormatError, "bag", "/left", "/right", "set topic"):
+    with raises(FormatError, "bag", "/left", "/right", "topic=TOPIC"):
         read(bag.path)
     assert read(bag.path, hints=Hints(topic="/right")) == EVENTS[:10]
     assert info(bag.path, hints=Hints(topic="/left")).attributes["topic"] == "/left"
