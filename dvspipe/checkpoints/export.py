@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from ..hooks import plugins
 from .checkpoint import ClassifierConfig, load_checkpoint, load_config, versions
 
 SNNTORCH_STEP_S = 1e-4  # fixed step of snnTorch 1.0, in its import_nir.py
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ def _export_file(checkpoint: str | Path, path: Path, dt: float, *, overwrite: bo
     metadata = _describe(config)
     with write_beside(path) as beside:
         if path.suffix.lower() == ".onnx":
+            log.info("%s: converting the network, up to a minute", path)
             return Export(path, "onnx", write_onnx(network, beside, config, metadata), files=(path,))
 
         nodes = write_nir(network, beside, shape=config.shape, dt=dt, metadata=metadata)

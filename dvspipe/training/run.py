@@ -138,6 +138,10 @@ def train(
         setup = RunSetup(complete, folder, init, network, processes, on_epoch, progress)
         try:
             run = _run(setup, source if isinstance(source, DataSet) else None, resume=resume)
+        except KeyboardInterrupt:
+            if folder.config.exists():
+                log.info("%s: not complete; the same call with resume continues it", folder.path)
+            raise
         except RuntimeError as error:
             if not isinstance(error, torch.OutOfMemoryError) and not OUT_OF_MEMORY.search(str(error)):
                 raise
