@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..base.errors import DataError, FileError
 from ..base.files import explain_missing
-from ..recordings.sources import as_paths, is_video
+from ..recordings.sources import is_video
 from ..video.names import is_image_folder
 
 
@@ -29,11 +29,12 @@ class ExampleFilm:
     stop_s: float | None = None
 
 
-def list_films(paths: str | Path | Sequence[str | Path]) -> tuple[ExampleFilm, ...]:
-    """Return the films of some paths, with the names of their gestures.
+Films = str | Path | ExampleFilm | Sequence[str | Path | ExampleFilm]
+"""Videos, named after the gesture that they show (wave.mp4), folders DIR/<gesture>/<video>, or films with names."""
 
-    Args:
-        paths: Videos, named after the gesture that they show (wave.mp4), or folders DIR/<gesture>/<video>.
+
+def list_films(films: Films) -> tuple[ExampleFilm, ...]:
+    """Return films with the names of their gestures.
 
     Raises:
         DataError: If a folder contains no films.
@@ -43,22 +44,23 @@ def list_films(paths: str | Path | Sequence[str | Path]) -> tuple[ExampleFilm, .
         >>> list_films([])
         ()
     """
-    films: list[ExampleFilm] = []
-    for path in as_paths(paths):
+    examples: list[ExampleFilm] = []
+    for film in [films] if isinstance(films, str | Path | ExampleFilm) else films:
+        path = film.path if isinstance(film, ExampleFilm) else Path(film)
         if _is_film(path):
-            films.append(ExampleFilm(path, path.stem))
+            examples.append(film if isinstance(film, ExampleFilm) else ExampleFilm(path, path.stem))
             continue
 
-        nested = [ExampleFilm(film, film.parent.name) for film in sorted(path.glob("*/*")) if _is_film(film)]
+        nested = [ExampleFilm(video, video.parent.name) for video in sorted(path.glob("*/*")) if _is_film(video)]
         if not path.exists():
             raise FileError(f"{path}: {explain_missing(path)}")
         if not path.is_dir():
             raise FileError(f"{path}: not a video (found suffix {path.suffix or 'none'}, expected .mp4, .gif, ...)")
         if not nested:
             raise DataError(f"{path}: contains no films (expected <gesture>/<video>)")
-        films += nested
+        examples += nested
 
-    return tuple(films)
+    return tuple(examples)
 
 
 def _is_film(path: Path) -> bool:

@@ -42,7 +42,7 @@ from ..results.scores import Counts, count_confusion
 from ..results.tables import Record
 from ..training.logistic import fit_readout
 from .config import LearnConfig
-from .films import ExampleFilm, list_films
+from .films import ExampleFilm, Films, list_films
 
 Floats = NDArray[np.float32]
 
@@ -137,12 +137,12 @@ class Learned(Record):
         for row, name in enumerate(self.classes):
             for column, other in enumerate(self.classes):
                 if row != column and self.confusion[row][column]:
-                    lines.append(f"{self.confusion[row][column]} windows of {name} are confused with {other}")
+                    lines.append(f"{name}, confused with {other}: {self.confusion[row][column]}")
         return [*lines, "expect less of other people; films of more people help"]
 
 
 def learn(
-    films: str | Path | ExampleFilm | Sequence[str | Path | ExampleFilm],
+    films: Films,
     out: str | Path,
     config: LearnConfig = LearnConfig(),
     *,
@@ -171,7 +171,7 @@ def learn(
     """
     run = RunFolder(Path(out))
     run.check_unused(overwrite=overwrite)
-    examples = _as_films(films)
+    examples = list_films(films)
     gestures = sorted({film.name for film in examples} - {OTHER})
     if not gestures:
         raise DataError(f"no films of gestures (found {len(examples)} films of {OTHER}, expected 1 or more of others)")
@@ -182,6 +182,7 @@ def learn(
     joints = train_classes(learnt, classes, config)
 
     learned = Learned(classes=classes, films=tuple(map(str, cut)), confusion=_count_confusion(joints, tested))
+    run.clear(keep_epochs=False)
     joints.save(run.joints)
     learned.write(run.path / RECORD)
 
@@ -200,13 +201,6 @@ def learn(
         torch.nn.init.zeros_(weights)
     save_checkpoint(run.best, events, network)
     return learned
-
-
-def _as_films(films: str | Path | ExampleFilm | Sequence[str | Path | ExampleFilm]) -> list[ExampleFilm]:
-    examples: list[ExampleFilm] = []
-    for film in [films] if isinstance(films, str | Path | ExampleFilm) else films:
-        examples += [film] if isinstance(film, ExampleFilm) else list_films([film])
-    return examples
 
 
 def cut_film(film: ExampleFilm, progress: Progress = ignore_progress) -> CutFilm:

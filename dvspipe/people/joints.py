@@ -9,7 +9,6 @@ trains the network.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
@@ -54,11 +53,11 @@ CLASSES = TypeAdapter(Annotated[tuple[str, ...], Field(min_length=2, max_length=
 class JointNetwork(nn.Module):
     """1-D convolutional network from curves [N, JOINT_STEPS, CURVES] to logits [N, K]."""
 
-    def __init__(self, classes: int, channels: Sequence[int] = JOINT_CHANNELS) -> None:
+    def __init__(self, classes: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         inputs = CURVES + POSITIONS  # curves and velocities
-        for outputs, (kernel, stride) in zip(channels, JOINT_LAYERS, strict=True):
+        for outputs, (kernel, stride) in zip(JOINT_CHANNELS, JOINT_LAYERS, strict=True):
             convolution = nn.Conv1d(inputs, outputs, kernel, stride=stride, padding=kernel // 2)
             layers += [convolution, nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(DROPOUT)]
             inputs = outputs
@@ -106,9 +105,7 @@ class JointClassifier:
             # A file without classes has the gestures of DVS128 Gesture.
             stored = metadata.get("classes")
             classes = GESTURES if stored is None else CLASSES.validate_json(stored)
-            # Only the weights of convolutions have three dimensions; their first one is the number of channels.
-            channels = [len(tensors[name]) for name in sorted(tensors) if tensors[name].ndim == 3]
-            network = JointNetwork(len(classes), channels)
+            network = JointNetwork(len(classes))
             network.load_state_dict(tensors)
             weight = float(metadata.get("weight", ""))
             enter = float(metadata.get("enter", ENTER))
