@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..base.errors import DataError, count_noun
@@ -31,7 +30,6 @@ from ..people.joints import (
     POSITIONS,
     WRISTS,
     JointClassifier,
-    JointNetwork,
     find_joints,
     mirror_curves,
     sample_curves,
@@ -40,7 +38,6 @@ from ..people.tracking import track
 from ..results import RunFolder, Share
 from ..results.scores import Counts, count_confusion
 from ..results.tables import Record
-from ..training.logistic import fit_readout
 from .config import LearnConfig
 from .films import ExampleFilm, Films, list_films
 
@@ -53,7 +50,7 @@ HOP_US = 120_000  # between windows of a film
 MOVING = 0.4  # speed of the wrists in a window that shows the gesture, relative to the fastest window
 MIN_SPEED = 0.3  # of both wrists in the fastest window, in arm lengths per second; less is noise
 TESTED = 4  # the last one of so many windows of a film is left out for the test
-ENTER = 0.8  # probability from which a gesture is certain
+SURE = 0.8  # probability from which a gesture is certain
 SAMPLES = 60  # varied windows of each gesture; more would fit the last layer closer to the few films
 STILL = 0.1  # windows that stand still, relative to those of gestures
 
@@ -65,7 +62,7 @@ YAW = 0.3
 OFFSET = 0.08
 NOISE = 0.015
 DOUBT = 0.3  # maximum loss of confidence
-OUTWARDS = (-1, -1, 1, 1, 1, -1, 1)  # sign of the outward direction, for each position of a curve
+SIGNS = (-1, -1, 1, 1, 1, -1, 1)  # sign of the outward direction, for each position of a curve
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +195,7 @@ def learn(
     )
     network = events.build_network()
     for weights in network.parameters():
-        torch.nn.init.zeros_(weights)
+        weights.data.zero_()
     save_checkpoint(run.best, events, network)
     return learned
 
@@ -259,13 +256,7 @@ def train_classes(films: Sequence[CutFilm], classes: tuple[str, ...], config: Le
 
     base = find_joints(BASE)
     assert base is not None  # it is included
-    network = JointNetwork(len(classes)).eval()
-    network.convolutions = base.network.convolutions
-    with torch.no_grad():
-        features = network.find_features(torch.from_numpy(vary(np.concatenate(curves), rng)))
-    fit_readout(network.linear, features, torch.tensor(labels))
-
-    return JointClassifier(network, weight=1.0, classes=classes, enter=ENTER)
+    return base.refit(vary(np.concatenate(curves), rng), np.array(labels), classes, SURE)
 
 
 def vary(curves: Floats, rng: np.random.Generator) -> Floats:
@@ -280,9 +271,9 @@ def vary(curves: Floats, rng: np.random.Generator) -> Floats:
 
     # Turned about the vertical axis, because the direction that the person faces is estimated, too.
     yaw = rng.normal(0, YAW, (N, 1, 1))
-    left = points[..., 0] * OUTWARDS
+    left = points[..., 0] * SIGNS
     forwards = points[..., 2].copy()
-    points[..., 0] = (left * np.cos(yaw) + forwards * np.sin(yaw)) * OUTWARDS
+    points[..., 0] = (left * np.cos(yaw) + forwards * np.sin(yaw)) * SIGNS
     points[..., 2] = forwards * np.cos(yaw) - left * np.sin(yaw)
 
     points += rng.normal(0, OFFSET, (N, 1, *points.shape[2:])) + rng.normal(0, NOISE, points.shape)
@@ -294,6 +285,4 @@ def _count_confusion(joints: JointClassifier, films: Sequence[CutFilm]) -> Count
     """Classify the windows of films, and count them by true and predicted class."""
     labels = [joints.classes.index(film.film.name) for film in films for _ in film.centers_us]
     windows = np.concatenate([film.sample() for film in films])
-    with torch.no_grad():
-        predicted = joints.network(torch.from_numpy(windows)).argmax(dim=1).numpy()
-    return count_confusion(np.array(labels, np.int64), predicted, len(joints.classes))
+    return count_confusion(np.array(labels, np.int64), joints.classify(windows), len(joints.classes))

@@ -9,7 +9,7 @@ trains the network.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -24,6 +24,7 @@ from ..base.gestures import GESTURES
 from ..checkpoints.checkpoint import SHIPPED, read_tensors, shipped_checkpoints, write_tensors
 from ..inference.segments import ENTER
 from ..results import RunFolder
+from ..training.logistic import fit_readout
 from .body import OUTWARDS, from_shoulder, measure_arms
 from .network import JOINTS
 from .track import Track
@@ -102,16 +103,14 @@ class JointClassifier:
         metadata, tensors = read_tensors(path, "a joint network")
 
         try:
-            # A file without classes has the gestures of DVS128 Gesture.
-            stored = metadata.get("classes")
-            classes = GESTURES if stored is None else CLASSES.validate_json(stored)
+            classes = CLASSES.validate_json(metadata["classes"])
             network = JointNetwork(len(classes))
             network.load_state_dict(tensors)
-            weight = float(metadata.get("weight", ""))
-            enter = float(metadata.get("enter", ENTER))
+            weight = float(metadata["weight"])
+            enter = float(metadata["enter"])
             if not (0 <= weight <= 1 and 0 <= enter <= 1):
                 raise ValueError(f"found weight {weight:g} and threshold {enter:g}, expected 0 to 1")
-        except (RuntimeError, ValueError) as error:
+        except (KeyError, RuntimeError, ValueError) as error:
             raise CheckpointError(f"{path}: not a joint network ({' '.join(str(error).split())})") from error
 
         return cls(network.eval(), weight, classes, enter)
@@ -125,6 +124,21 @@ class JointClassifier:
             "classes": CLASSES.dump_json(self.classes).decode(),
         }
         write_tensors(path, metadata, self.network.state_dict())
+
+    def refit(self, curves: Float32s, labels: NDArray[np.int64], classes: tuple[str, ...], enter: float) -> Self:
+        """Fit a new last layer to curves, float32 [N, JOINT_STEPS, CURVES]; joints alone decide in the result."""
+        network = JointNetwork(len(classes)).eval()
+        network.convolutions = self.network.convolutions
+        with torch.no_grad():
+            features = network.find_features(torch.from_numpy(curves))
+
+        fit_readout(network.linear, features, torch.from_numpy(labels))
+        return replace(self, network=network, weight=1.0, classes=classes, enter=enter)
+
+    def classify(self, curves: Float32s) -> NDArray[np.int64]:
+        """Return the most probable class of each of N windows of curves, int64 [N]."""
+        with torch.no_grad():
+            return np.asarray(self.network(torch.from_numpy(curves)).argmax(dim=1).numpy())
 
     def combine(
         self, probabilities: Float32s, track: Track, start_us: NDArray[np.int64], end_us: NDArray[np.int64]

@@ -34,10 +34,7 @@ DrawBatch = Callable[[np.random.Generator], JointWindows]
 
 def count_correct(joints: JointClassifier, windows: JointWindows) -> int:
     """Return the number of windows that a joint network classifies correctly."""
-    with torch.no_grad():
-        predicted = joints.network(torch.from_numpy(windows.curves)).argmax(dim=1).numpy()
-
-    return int((predicted == windows.labels).sum())
+    return int((joints.classify(windows.curves) == windows.labels).sum())
 
 
 def train_joints(

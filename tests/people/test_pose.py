@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from commands import dvspipe
 from facts import mentions, raises
@@ -23,7 +22,6 @@ from dvspipe.events import SensorSize
 from dvspipe.people import (
     JOINTS,
     InputSquare,
-    PoseNetwork,
     Sighting,
     Track,
     TrackSettings,
@@ -131,24 +129,6 @@ def test_included_weights_match_the_notice() -> None:
     notice = WEIGHTS.with_name("NOTICE").read_text(encoding="utf-8")
     assert hashlib.sha256(WEIGHTS.read_bytes()).hexdigest() in notice
     assert "Apache License" in WEIGHTS.with_name("LICENSE").read_text(encoding="utf-8")
-
-
-def test_invalid_weights_file_is_rejected(tmp_path: Path) -> None:
-    (tmp_path / "a.onnx").write_bytes(b"TFL3" + bytes(100))
-    with raises(VideoError, "a.onnx", "not a pose network"):
-        PoseNetwork(tmp_path / "a.onnx")
-    with raises(VideoError, "b.onnx"):
-        PoseNetwork(tmp_path / "b.onnx")
-
-
-def test_other_network_is_rejected(tmp_path: Path) -> None:
-    value = onnx.helper.make_tensor_value_info("a", onnx.TensorProto.FLOAT, [1])
-    other = onnx.helper.make_tensor_value_info("b", onnx.TensorProto.FLOAT, [1])
-    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["a"], ["b"])], "other", [value], [other])
-    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)]), tmp_path / "a.onnx")
-
-    with raises(VideoError, "a.onnx", "['b']", "'points'"):
-        PoseNetwork(tmp_path / "a.onnx")
 
 
 def test_square_beyond_the_edges_is_padded_with_black() -> None:
