@@ -9,16 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import Brief, VideoError
+from ..base.errors import Brief
 from ..video.opencv import cv2
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 Floats = NDArray[np.float64]
 
@@ -90,18 +86,14 @@ Look = Callable[[NDArray[np.uint8], InputSquare], Sighting]
 
 
 class PoseNetwork:
-    """MediaPipe pose network, run with ONNX Runtime in one thread.
+    """MediaPipe pose network, run with ONNX Runtime in one thread."""
 
-    Args:
-        weights: ONNX file of a MediaPipe pose network, from `scripts/weights/pose_network.py`; default: the network
-            included in dvspipe.
+    def __init__(self) -> None:
+        import onnxruntime  # takes a tenth of a second to import
 
-    Raises:
-        VideoError: If the file is missing or not such a network.
-    """
-
-    def __init__(self, weights: Path = WEIGHTS) -> None:
-        self._session = _open_session(weights)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # a look takes a few milliseconds; other threads of a pool would only wait
+        self._session = onnxruntime.InferenceSession(WEIGHTS, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
 
     def __call__(self, picture: NDArray[np.uint8], square: InputSquare) -> Sighting:
@@ -126,24 +118,6 @@ class PoseNetwork:
             confidence=certain[chosen].prod(axis=1),
             square=InputSquare(float(centre[0]), float(centre[1]), _SQUARE_SCALE * float(reach)),
         )
-
-
-def _open_session(weights: Path) -> onnxruntime.InferenceSession:
-    import onnxruntime  # takes a tenth of a second to import
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # a look takes a few milliseconds; the other threads of a pool would only wait
-    options.log_severity_level = 4  # fatal errors; `VideoError` reports the others
-
-    try:
-        session = onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's classes of errors have no common base and no public names
-        raise VideoError(f"{weights}: not a pose network ({' '.join(str(error).split())})") from error
-
-    names = [output.name for output in session.get_outputs()]
-    if not set(_OUTPUTS) <= set(names):
-        raise VideoError(f"{weights}: not a pose network (found outputs {names}, expected {_OUTPUTS})")
-    return session
 
 
 def cut_square(picture: NDArray[np.uint8], square: InputSquare) -> tuple[NDArray[np.uint8], int, int, int]:

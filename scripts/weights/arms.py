@@ -9,14 +9,14 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+from joint_training import JointWindows
 from numpy.typing import NDArray
 
-from ..people import JOINTS, OUTWARDS, Track, make_track
-from ..people.films import JOINT_LOOKS
-from ..people.joint_training import JointWindows
-from ..people.joints import JOINT_WINDOW_US, sample_curves
-from ..people.tracking import ON_TIME
-from ..synthesis import Repertoire, draw_person, plan_clip, pose_person
+from dvspipe.people import JOINTS, OUTWARDS, Track, make_track
+from dvspipe.people.films import JOINT_LOOKS
+from dvspipe.people.joints import JOINT_WINDOW_US, sample_curves
+from dvspipe.people.tracking import ON_TIME
+from dvspipe.synthesis import Repertoire, draw_person, plan_clip, pose_person
 
 Floats = NDArray[np.float64]
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..base.progress import Progress, ignore_progress
-from .joints import Float32s, JointClassifier, JointNetwork
+from dvspipe.base.progress import Progress, ignore_progress
+from dvspipe.people.joints import Float32s, JointClassifier, JointNetwork
 
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 1e-2
@@ -34,10 +34,7 @@ DrawBatch = Callable[[np.random.Generator], JointWindows]
 
 def count_correct(joints: JointClassifier, windows: JointWindows) -> int:
     """Return the number of windows that a joint network classifies correctly."""
-    with torch.no_grad():
-        predicted = joints.network(torch.from_numpy(windows.curves)).argmax(dim=1).numpy()
-
-    return int((predicted == windows.labels).sum())
+    return int((joints.classify(windows.curves) == windows.labels).sum())
 
 
 def train_joints(
