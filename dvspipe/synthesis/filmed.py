@@ -9,12 +9,12 @@ import numpy as np
 from pydantic import Field
 
 from ..base.errors import DataError
-from ..base.gestures import OTHER
+from ..base.gestures import GESTURES, OTHER
 from ..people import Track
 from ..results.tables import Record
-from .gestures import MOVEMENTS, Repertoire
+from .gestures import Repertoire
 from .motion import Motion, Movement
-from .movements import TEN_GESTURES
+from .movements import MOVEMENTS
 from .people import Floats, Person, draw_person
 from .tracked import Repeat, TrackedMovement
 
@@ -81,7 +81,7 @@ class FilmedGestures(Record):
         learnt = [_Manner.of(movement) for movements in tracked.values() for movement in movements]
         other = [TrackedMovement.from_track(Track.read(folder / track)) for track in self.other]
         tracked[OTHER] = (*other, *(movement.mirrored() for movement in other))
-        ten = tuple(name for name in TEN_GESTURES if name not in self.alike)
+        ten = tuple(name for name in MOVEMENTS if name not in (*self.alike, OTHER))
 
         return Repertoire(self.classes, {OTHER: OtherThan(tuple(learnt), ten)}, tracked)
 
@@ -154,7 +154,7 @@ class OtherThan:
     """
 
     learnt: tuple[_Manner, ...]
-    ten: tuple[str, ...] = tuple(TEN_GESTURES)
+    ten: tuple[str, ...] = tuple(GESTURES[:-1])
 
     def __call__(self, t: Floats, person: Person, rng: np.random.Generator) -> Motion:
         """Perform a random movement at times t [T]."""

@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..base.errors import DataError
-from ..base.gestures import GESTURES, OTHER
+from ..base.gestures import GESTURES
 from ..events import GESTURE_SENSOR
 from ..video.frames import Frame
-from .motion import Motion, Movement, draw_rest, smooth_step
-from .movements import TEN_GESTURES
-from .other_movements import other_movement
+from .motion import Motion, Movement, smooth_step
+from .movements import MOVEMENTS, draw_rest
 from .people import Floats, Person, Pose
 from .posing import blend, pose
 from .rendering import render
@@ -30,8 +29,6 @@ RENDERING = 5  # version of the rendering; increment it if the clips of a seed c
 STEADY_FPS = 200.0  # the fastest point of the body moves 1 pixel per frame in the median clip, 3 to 6 in fast clips
 FLICKER_FPS = 360.0  # three frames per period of fluorescent flicker
 _TRANSITION_S = (0.25, 0.6)  # transition from rest to a gesture, or between gestures
-
-MOVEMENTS: dict[str, Movement] = {**TEN_GESTURES, OTHER: other_movement}
 
 TRACKED_SHARE = 0.5  # share of tracked movements in classes that also have another movement
 BRIEF_SHARE = 0.2  # share of clips with a gesture of about 1 s between rests

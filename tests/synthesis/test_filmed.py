@@ -23,7 +23,7 @@ from dvspipe.synthesis import (
     write_gestures,
 )
 from dvspipe.synthesis.filmed import SETTINGS_NAME, OtherThan, _describe, _Manner
-from dvspipe.synthesis.gestures import MOVEMENTS
+from dvspipe.synthesis.movements import MOVEMENTS
 from dvspipe.synthesis.people import draw_person
 from dvspipe.synthesis.tracked import MIN_SHOWN, TrackedMovement
 

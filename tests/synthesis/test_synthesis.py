@@ -14,7 +14,7 @@ from facts import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dvspipe.base.errors import DataError, FileError
+from dvspipe.base.errors import ConfigError, DataError, FileError
 from dvspipe.base.files import lock_folder
 from dvspipe.base.gestures import GESTURES
 from dvspipe.base.pool import Shard
@@ -29,6 +29,7 @@ from dvspipe.synthesis import (
     Performance,
     SynthesisRecord,
     draw_person,
+    draws,
     gesture_frames,
     plan_session,
     record_gesture,
@@ -39,10 +40,11 @@ from dvspipe.synthesis import (
     write_recordings,
 )
 from dvspipe.synthesis.bodies import Limbs, build_limbs
+from dvspipe.synthesis.draws import Draw, read_movements
 from dvspipe.synthesis.gesture_sets import GesturesRecord
-from dvspipe.synthesis.gestures import MOVEMENTS, pose_person
+from dvspipe.synthesis.gestures import pose_person
 from dvspipe.synthesis.motion import draw_beat
-from dvspipe.synthesis.other_movements import _CYCLES, KINDS, _cycle
+from dvspipe.synthesis.movements import MOVEMENTS, OTHER_KINDS, move_to_and_fro
 from dvspipe.synthesis.people import (
     ELBOW,
     ELBOW_LIMIT,
@@ -134,23 +136,38 @@ def test_adjacent_gestures_blend_without_rest():
     assert highest_hand(2_000_000) > -0.2
 
 
-def test_shares_of_other_movements_add_up_to_one():
-    assert sum(KINDS.values()) == pytest.approx(1)
-    assert len(KINDS) >= 10
-    t, person = np.arange(0, 1.5, 0.03), draw_person(np.random.default_rng(1))
-    for number, movement in enumerate(KINDS):
-        motion = movement(t, person, np.random.default_rng(number))
+def test_every_kind_of_other_movement_moves_joints_by_finite_distances():
+    t, person = np.arange(0, 3, 0.02), draw_person(np.random.default_rng(1))
+    movements = read_movements()
+    assert set(OTHER_KINDS) == set(movements["other_gestures"]["kinds"])
+    assert len(movements["to_and_fro"]["kinds"]) > 30
+    for number, (name, form) in enumerate(OTHER_KINDS.items()):
+        motion = form(Draw(movements[name], t, person, np.random.default_rng(number)))
         for arm in (motion.right, motion.left):
             assert arm.wrist.shape == (len(t), 3)
             assert np.isfinite(arm.wrist).all()
-
-
-def test_every_everyday_movement_moves_a_hand():
-    t, person = np.arange(0, 3, 0.02), draw_person(np.random.default_rng(1))
-    for number, cycle in enumerate(_CYCLES.values()):
-        motion = _cycle(cycle, t, person, np.random.default_rng(number))
+    for number, kind in enumerate(movements["to_and_fro"]["kinds"]):
+        draw = Draw(movements["to_and_fro"], t, person, np.random.default_rng(number)).like(kind)
+        motion = move_to_and_fro(draw)
         travel_m = max(np.ptp(arm.wrist, axis=0).max() for arm in (motion.right, motion.left))
         assert 0.005 < travel_m < 2 * person.reach_m
+
+
+@pytest.mark.parametrize(
+    ("movement", "message"),
+    [
+        ({"phase": {"period": [1, 2]}}, ("nod: phase", "period")),
+        ({"place": [1]}, ("nod: place", "[1]")),
+        ({"place": [1, 2], "kinds": {"low": {"plaec": 0.5}}}, ("nod: low", "plaec", "place")),
+        ({"kinds": {"low": {"share": 0.5}, "high": {"share": 0.4}}}, ("nod", "0.4")),
+    ],
+)
+def test_wrong_values_of_movements_are_errors(tmp_path, monkeypatch, movement, message):
+    path = tmp_path / "movements.yaml"
+    path.write_text(json.dumps({"nod": movement}))
+    monkeypatch.setattr(draws, "FILE", path)
+    with raises(ConfigError, path, message):
+        read_movements.__wrapped__()
 
 
 def test_beat_fills_its_range_and_has_few_harmonics():
