@@ -68,7 +68,7 @@ class Draw:
 
     def pick(self) -> str:
         """Draw one of the kinds of the movement."""
-        kinds = self.values["kinds"]
+        kinds: Mapping[str, Values] = self.values["kinds"]
         shares = [kind["share"] for kind in kinds.values() if "share" in kind]
         return list(kinds)[self.rng.choice(len(kinds), p=shares or None)]
 

@@ -63,10 +63,6 @@ def _rest(draw: Draw) -> Arm:
     return replace(arm, bend=draw("bend"))
 
 
-def _rest_both(draw: Draw) -> list[Arm]:
-    return [_rest(draw), _rest(draw)]
-
-
 def _clap(draw: Draw) -> Motion:
     """Clap: palms meet at a random point, along a random line, from random distances, and may stay together."""
     draw = draw.like(draw.pick())
@@ -188,7 +184,7 @@ def _roll(draw: Draw) -> Motion:
         arm = reach_for(person, wrist, OUT + elbows * DOWN, palm=np.array([0.2, -0.5, -1.0]))
         arms.append(replace(arm, hand=unit(arm.hand) + hand_down * DOWN, bend=bend))
 
-    return Motion(*arms, np.sin(2 * phase), draw("follow"), bob_m=draw("bob") * np.sin(phase))
+    return Motion(arms[RIGHT], arms[LEFT], np.sin(2 * phase), draw("follow"), bob_m=draw("bob") * np.sin(phase))
 
 
 def _drum(draw: Draw) -> Motion:
@@ -224,7 +220,7 @@ def _drum(draw: Draw) -> Motion:
         hand = track(draw.t, hand_in, 0.2 + 3 * stroke, 1.0)
         arms.append(replace(reach_for(draw.person, wrist, DOWN + elbows * OUT, hand, palm=DOWN), bend=bend))
 
-    return Motion(*arms, np.cos(phase), draw("follow"), bow=draw("bow"))
+    return Motion(arms[RIGHT], arms[LEFT], np.cos(phase), draw("follow"), bow=draw("bow"))
 
 
 def _strum(draw: Draw) -> Motion:
@@ -305,7 +301,7 @@ def move_to_and_fro(draw: Draw) -> Motion:
     beat = np.cos(phases[RIGHT])
     bob_m = -draw("bob_share") * draw("max_bob") * (0.5 - 0.5 * beat)
     bow = draw("bow") + 0.03 * wander(draw.t, rng)
-    return Motion(*arms, beat, follow=draw("follow"), bow=bow, bob_m=bob_m)
+    return Motion(arms[RIGHT], arms[LEFT], beat, follow=draw("follow"), bow=bow, bob_m=bob_m)
 
 
 def _draw_phases(draw: Draw) -> tuple[Floats, Floats]:
@@ -335,12 +331,12 @@ def _move_between(draw: Draw, stroke: Floats, start: Floats, end: Floats) -> Arm
 def _shrug(draw: Draw) -> Motion:
     stroke = draw_stroke(draw("phase"), draw.rng)
     arms = [_move_between(draw, stroke, draw("start"), draw("end")) for _ in (RIGHT, LEFT)]
-    return Motion(*arms, stroke, lift_m=0.06 * stroke, follow=0.5)
+    return Motion(arms[RIGHT], arms[LEFT], stroke, lift_m=0.06 * stroke, follow=0.5)
 
 
 def _bow(draw: Draw) -> Motion:
     stroke = draw_stroke(draw("phase"), draw.rng)
-    return Motion(*_rest_both(draw), stroke, bow=draw("bow") * stroke, lean=draw("lean") * stroke)
+    return Motion(_rest(draw), _rest(draw), stroke, bow=draw("bow") * stroke, lean=draw("lean") * stroke)
 
 
 def _roam(draw: Draw) -> Motion:
@@ -359,7 +355,7 @@ def _roam(draw: Draw) -> Motion:
 
     if draw("rests"):
         arms[draw("resting")] = _rest(draw)
-    return Motion(*arms, np.cos(phase), follow=1.5)
+    return Motion(arms[RIGHT], arms[LEFT], np.cos(phase), follow=1.5)
 
 
 def _draw_stations(draw: Draw, name: str) -> Floats:
@@ -392,23 +388,26 @@ def _sign(draw: Draw) -> Motion:
     arms = [_move_hand(draw) for _ in (RIGHT, LEFT)]
     if draw("rests"):
         arms[draw("resting")] = _rest(draw)
-    return Motion(*arms, wander(3 * draw.t, draw.rng), follow=0.7)
+    return Motion(arms[RIGHT], arms[LEFT], wander(3 * draw.t, draw.rng), follow=0.7)
 
 
 def _fidget(draw: Draw) -> Motion:
-    arms = _rest_both(draw)
+    arms = [_rest(draw), _rest(draw)]
     for side in (RIGHT, LEFT):
         if draw("moves"):
             arms[side] = _move_hand(draw)
 
     lean = 0.06 * wander(draw.t, draw.rng)
-    return Motion(*arms, lean=lean, aside_m=draw("aside") * wander(0.6 * draw.t, draw.rng))
+    return Motion(arms[RIGHT], arms[LEFT], lean=lean, aside_m=draw("aside") * wander(0.6 * draw.t, draw.rng))
 
 
 def _idle(draw: Draw) -> Motion:
-    arms = _rest_both(draw)
-    lean = draw("lean") * wander(draw.t, draw.rng)
-    return Motion(*arms, lean=lean, lift_m=0.004 * np.sin(2 * np.pi * draw("breath_hz") * draw.t))
+    return Motion(
+        _rest(draw),
+        _rest(draw),
+        lean=draw("lean") * wander(draw.t, draw.rng),
+        lift_m=0.004 * np.sin(2 * np.pi * draw("breath_hz") * draw.t),
+    )
 
 
 def _walk(draw: Draw) -> Motion:
@@ -423,7 +422,9 @@ def _walk(draw: Draw) -> Motion:
         arms.append(replace(arm, bend=0.4))
 
     aside = speed * (t - draw.rng.uniform(t[0], t[-1]))
-    return Motion(*arms, np.cos(2 * step), bob_m=0.02 * np.cos(2 * step), aside_m=aside, lean=0.03 * speed)
+    return Motion(
+        arms[RIGHT], arms[LEFT], np.cos(2 * step), bob_m=0.02 * np.cos(2 * step), aside_m=aside, lean=0.03 * speed
+    )
 
 
 def _sit(draw: Draw) -> Motion:
@@ -434,9 +435,13 @@ def _sit(draw: Draw) -> Motion:
 
     seated = smooth_step(t, start_s, start_s + length_s)
     height = seated if draw("sits_down") else 1 - seated
-    arms = _rest_both(draw)
-    bow = draw("bow") * 4 * seated * (1 - seated)
-    return Motion(*arms, bow=bow, bob_m=-low_m * height, aside_m=0.05 * wander(t, draw.rng))
+    return Motion(
+        _rest(draw),
+        _rest(draw),
+        bow=draw("bow") * 4 * seated * (1 - seated),
+        bob_m=-low_m * height,
+        aside_m=0.05 * wander(t, draw.rng),
+    )
 
 
 def _box(draw: Draw) -> Motion:
@@ -449,7 +454,9 @@ def _box(draw: Draw) -> Motion:
         punches[draw("still")] = np.zeros_like(phase)
 
     arms = [replace(_move_between(draw, punch, guard, target), bend=1.0) for punch in punches]
-    return Motion(*arms, punches[0] - punches[1], follow=draw("follow"), lean=0.05 * wander(draw.t, draw.rng))
+    return Motion(
+        arms[RIGHT], arms[LEFT], punches[0] - punches[1], follow=draw("follow"), lean=0.05 * wander(draw.t, draw.rng)
+    )
 
 
 def _other(draw: Draw) -> Motion:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dvspipe.base.gestures import GESTURES, OTHER
+from dvspipe.base.gestures import OTHER
 from dvspipe.synthesis import Repertoire
 from dvspipe.synthesis.motion import (
     DOWN,
@@ -204,11 +204,10 @@ def perform_other(t: Floats, person: Person, rng: np.random.Generator) -> Motion
     return movement(t, person, rng)
 
 
-TRAINED: dict[str, Movement] = {
+REPERTOIRE: Repertoire = {
     **MOVEMENTS,
     "hand_clapping": clap,
     "right_hand_wave": wave_with(RIGHT),
     "left_hand_wave": wave_with(LEFT),
     OTHER: perform_other,
 }
-REPERTOIRE = Repertoire(GESTURES, TRAINED)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from commands import dvspipe
 from conftest import random_events
+from dvspipe.synthesis.filmed import SETTINGS_NAME
 from facts import mentions, raises
 from filmed import make_film, make_track
 
@@ -23,7 +24,6 @@ from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.people import Track
 from dvspipe.synthesis import FilmedGestures, GesturesPlan
-from dvspipe.synthesis.filmed import SETTINGS_NAME
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
 
