@@ -198,8 +198,8 @@ def write_digits(
 ) -> Written:
     """Record MNIST digits with a simulated sensor and the camera motion of N-MNIST; existing files are kept.
 
-    The layout is N-MNIST's: Train/DIGIT/ID.bin and Test/DIGIT/ID.bin. ID is the row of the image in MNIST, counted from
-    1. The recorded images are chosen at random.
+    The layout is N-MNIST's: ID is the row of the image in MNIST, counted from one. The recorded images are chosen at
+    random.
 
     Args:
         out: Output folder for Train/DIGIT/ID.bin.
