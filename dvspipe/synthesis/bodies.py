@@ -34,6 +34,7 @@ TEXEL_M = 0.006  # size of a cell
 SKIN, CLOTH = 0, 1
 _SHIFT = 5  # fractional bits of drawn coordinates
 FEET_M = 1.38  # distance from the shoulders down to the feet
+PULL_PX = 6  # upper bound of the pull on a shirt
 _CHEST_M = 0.10  # distance from the shoulders to the front of the chest
 
 
@@ -299,14 +300,37 @@ def paint_head(person: Person, scene: Scene) -> Layer:
     return canvas.layer()
 
 
-def layer_maps(layer: Layer, scene: Scene, rest: Floats, moved: Floats) -> Floats:
-    """Return affine maps from picture coordinates to layer cells, [T, 2, 3], from three points at rest and moved."""
+class LayerMoves(NamedTuple):
+    """Motion of a layer.
+
+    Args:
+        maps: Affine maps from picture coordinates to layer cells, [T, 2, 3].
+        boxes: Part of the picture that the layer reaches: first column and row, last ones + 1, [T, 4].
+    """
+
+    maps: Floats
+    boxes: NDArray[np.int64]
+
+    def at(self, moment: int) -> tuple[Floats, NDArray[np.int64]]:
+        """Return the map and the box at a time."""
+        return self.maps[moment], self.boxes[moment]
+
+
+def move_layer(layer: Layer, scene: Scene, rest: Floats, moved: Floats) -> LayerMoves:
+    """Return the motion of a layer, from three points at rest and moved."""
     # A layer is flat, so its motion is an affine map, given by three points in homogeneous coordinates (x, y, 1).
     cells = FINE * (scene.camera.project(rest)[:, :2] - (layer.left_px, layer.top_px))  # [3, 2]
-    corners = scene.camera.project(moved)
-    corners[..., 2] = 1.0
+    points = scene.camera.project(moved)
+    points[..., 2] = 1.0
+    maps = np.linalg.solve(points, np.broadcast_to(cells, (len(points), 3, 2))).transpose(0, 2, 1)
 
-    return np.asarray(np.linalg.solve(corners, np.broadcast_to(cells, (len(corners), 3, 2))).transpose(0, 2, 1))
+    # The corners of the layer in the picture, by the inverse map, with a margin for the pull.
+    rows, columns = layer.cells.shape[:2]
+    corners = np.array([[0, columns, 0, columns], [0, 0, rows, rows]])
+    reached = np.linalg.solve(maps[..., :2], corners - maps[..., 2:])  # [T, 2, 4]
+    ends = np.concatenate([reached.min(axis=2) - PULL_PX, reached.max(axis=2) + PULL_PX], axis=1)
+    size = (scene.sensor.width, scene.sensor.height)
+    return LayerMoves(maps, np.clip(ends, 0, size * 2).astype(np.int64))
 
 
 def torso_pull(scene: Scene, pose: Pose) -> tuple[NDArray[np.float32], Floats]:
@@ -377,10 +401,10 @@ class Limbs(NamedTuple):
     tone: Floats
     texture: NDArray[np.int64]
 
-    def at(self, moments: slice) -> Limbs:
-        """Select times."""
+    def at(self, moment: int) -> Limbs:
+        """Select a time."""
         return self._replace(
-            ends=self.ends[moments], depth=self.depth[moments], lit=self.lit[moments], slide=self.slide[moments]
+            ends=self.ends[moment], depth=self.depth[moment], lit=self.lit[moment], slide=self.slide[moment]
         )
 
 
