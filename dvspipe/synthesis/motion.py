@@ -15,7 +15,6 @@ from .people import LEFT, RIGHT, Floats, Person, solve_arm, unit
 
 DOWN = np.array([0.0, -1, 0])
 OUT = np.array([1.0, 0, 0])
-FORWARD = np.array([0.0, 0, 1])
 TO_CAMERA = np.array([0.0, 0, 1])
 INWARD = np.array([-1.0, 0, 0])
 PAUSES_HZ = 0.08  # mean rate of pauses during a gesture

@@ -16,7 +16,6 @@ from ..base.gestures import OTHER
 from .draws import Draw, read_movements
 from .motion import (
     DOWN,
-    FORWARD,
     INWARD,
     OUT,
     TO_CAMERA,
@@ -51,14 +50,14 @@ def _rest(draw: Draw) -> Arm:
 
     if kind == "hanging":
         wrist = track(t, draw("hanging_aside") * reach + sway, -0.97 * reach, draw("hanging_before") * reach + sway)
-        arm = reach_for(person, wrist, OUT - 0.5 * FORWARD)
+        arm = reach_for(person, wrist, OUT - 0.5 * TO_CAMERA)
     elif kind == "belly":
         aside = -0.6 * person.shoulders_m * draw("belly_inside")
         wrist = track(t, aside, draw("belly_height") * reach + sway, 0.2)
         arm = reach_for(person, wrist, OUT + DOWN, palm=-TO_CAMERA)
     else:
         wrist = draw("place") * reach + sway[:, None] * draw("swaying")
-        arm = reach_for(person, wrist, OUT + DOWN - 0.5 * FORWARD, palm=DOWN)
+        arm = reach_for(person, wrist, OUT + DOWN - 0.5 * TO_CAMERA, palm=DOWN)
 
     return replace(arm, bend=draw("bend"))
 
@@ -239,7 +238,7 @@ def _strum(draw: Draw) -> Motion:
     wrist = track(t, draw("x") + slant * stroke, draw("y") + stroke, draw("z") + forth * stroke)
     turned = (0.8 if from_wrist else 2 * travel) * beat
     hand = track(t, -1.0, -0.5 + turned, 0.3)
-    strum = reach_for(person, wrist, OUT + 0.3 * DOWN - 0.2 * FORWARD, hand, palm=-TO_CAMERA)
+    strum = reach_for(person, wrist, OUT + 0.3 * DOWN - 0.2 * TO_CAMERA, hand, palm=-TO_CAMERA)
 
     slide = draw("slide") * wander(t, draw.rng) + 0.015 * np.cos(phase / 2 + 1)
     neck = track(t, draw("neck_x") + slide, draw("neck_y") + 0.5 * slide, draw("neck_z"))

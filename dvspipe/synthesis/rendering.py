@@ -29,12 +29,12 @@ from .bodies import (
 from .people import Floats, Person, Pose, rest_body
 from .scenes import Scene
 
+PIXELS_OF_BATCH = 8 * 128 * 128
 EDGE_PX = 0.5  # width of an edge before lens blur; the photodiode of a DVS128 covers a tenth of its pixel
-LEVEL = 1e-3  # lines with a smaller component count as parallel to an axis
 TEXELS_PER_M = 1 / TEXEL_M
 TEXEL_MASK = TEXELS - 1  # TEXELS is a power of 2
 FASTMATH = {"contract", "nsz"}  # allows fused multiply-add
-BLUR_PX = 5  # side of the lens blur
+BLUR_PX = 2  # reach of the lens blur
 SHADE = 0.6  # fraction of direct light blocked by a shadow
 
 
@@ -46,22 +46,58 @@ def render(person: Person, scene: Scene, pose: Pose, t_s: Floats) -> Iterator[ND
     tiles = textures(person)
 
     rest_torso, rest_head = rest_body(person)
-    torso_moves = move_layer(torso, scene, rest_torso, pose.torso)
-    head_moves = move_layer(head, scene, rest_head, pose.head)
+    torso_maps, torso_boxes = move_layer(torso, scene, rest_torso, pose.torso)
+    head_maps, head_boxes = move_layer(head, scene, rest_head, pose.head)
     shares, pull = torso_pull(scene, pose)
     cast = shadows(person, scene, pose)
     limbs = build_limbs(person, scene, pose)
 
+    boxes = _enclose(torso_boxes, head_boxes, _find_boxes(limbs, scene))
+    wall = _blur(scene.wall, scene)
     strength = scene.light.level * scene.light.strength(t_s)
     shade = SHADE * (1 - scene.light.ambient)
-    for moment, light in enumerate(strength):
-        picture = scene.wall.copy()
-        _paint_layer(picture, torso.cells, *torso_moves.at(moment), shares, pull[moment], cast[moment], shade)
-        _paint_layer(picture, head.cells, *head_moves.at(moment), shares[:0], pull[moment, :0], cast[moment, :0], shade)
-        paint_limbs(picture, limbs.at(moment), tiles, scene.light.ambient)
+    batch = max(1, PIXELS_OF_BATCH // scene.wall.size)
 
-        blurred = cv2.GaussianBlur(picture, (BLUR_PX, BLUR_PX), scene.blur_px)
+    for k, light in enumerate(strength):
+        picture = scene.wall.copy()
+        _paint_layer(picture, torso.cells, torso_maps[k], torso_boxes[k], shares, pull[k], cast[k], shade)
+        _paint_layer(picture, head.cells, head_maps[k], head_boxes[k], shares[:0], pull[k, :0], cast[k, :0], shade)
+        paint_limbs(picture, limbs.at(k), tiles, scene.light.ambient)
+
+        # Outside the painted box, the picture is the wall. The box is the same for a batch of pictures, as the rounding
+        # of the blur depends on its part of the picture.
+        first = k - k % batch
+        left, top, right, bottom = _enclose(*boxes[first : first + batch])
+        rows, columns = (
+            slice(max(low - 2 * BLUR_PX, 0), high + 2 * BLUR_PX) for low, high in ((top, bottom), (left, right))
+        )
+        changed = np.s_[max(top - BLUR_PX, 0) : bottom + BLUR_PX, max(left - BLUR_PX, 0) : right + BLUR_PX]
+        near = wall.copy()
+        near[rows, columns] = _blur(picture[rows, columns], scene)
+        blurred = wall.copy()
+        blurred[changed] = near[changed]
         yield _quantise(blurred, 65535 * light, 65535 * scene.light.veil)
+
+
+def _enclose(*boxes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the box around boxes [..., 4]: first column and row, and last ones + 1."""
+    first = np.min([box[..., :2] for box in boxes], axis=0)
+    last = np.max([box[..., 2:] for box in boxes], axis=0)
+    return np.concatenate([first, last], axis=-1)
+
+
+def _find_boxes(limbs: Limbs, scene: Scene) -> NDArray[np.int64]:
+    """Return the box of all limbs at each time, [T, 4]."""
+    places = limbs.ends[..., :2]
+    reach = limbs.ends[..., 2].max(axis=-1, keepdims=True) + 0.5
+    first = np.maximum((places.min(axis=2) - reach).astype(np.int64), 0)
+    last = np.minimum((places.max(axis=2) + reach).astype(np.int64) + 1, (scene.sensor.width, scene.sensor.height))
+    return np.concatenate([first.min(axis=1), last.max(axis=1)], axis=1)
+
+
+def _blur(picture: NDArray[np.float32], scene: Scene) -> NDArray[np.float32]:
+    side = 2 * BLUR_PX + 1
+    return np.asarray(cv2.GaussianBlur(picture, (side, side), scene.blur_px))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -139,8 +175,8 @@ def _paint_layer(
     """
     # Law, for each pixel: picture = light + (1 - cover) * picture, where light is already multiplied by cover (the
     # operator "over" of Porter and Duff, 1984). The layer is sampled with bilinear interpolation.
-    # layer [rows, columns, 2]: light and cover. shares [2, H, W] and pull [2, 2]: how much a pixel follows each arm, and
-    # the pull in pixels. cast [4, 6]: shadows. i, j: row and column of the picture; side: arm.
+    # layer [rows, columns, 2]: light and cover. shares [2, H, W] and pull [2, 2]: how much a pixel follows each arm, in
+    # pixels. cast [4, 6]: shadows. i, j: row and column of the picture; side: arm.
     last_row = layer.shape[0] - 1
     last_column = layer.shape[1] - 1
     one = np.uintp(1)
@@ -178,29 +214,6 @@ def _paint_layer(
 
 
 @njit(inline="always")
-def _columns_within(y: float, ux: float, uy: float, length: float, reach: float) -> tuple[float, float]:
-    """Return the range of x at height y within `reach` of a line from 0 along (ux, uy)."""
-    # Distance across: |y * ux - x * uy| <= reach. Along: -reach <= x * ux + y * uy <= length + reach.
-    # Each limits x, except where the line is nearly parallel to an axis and x has no influence.
-    first = -length - reach
-    last = length + reach
-
-    if abs(uy) > LEVEL:
-        a = (y * ux - reach) / uy
-        b = (y * ux + reach) / uy
-        first = max(first, min(a, b))
-        last = min(last, max(a, b))
-
-    if abs(ux) > LEVEL:
-        a = (-reach - y * uy) / ux
-        b = (length + reach - y * uy) / ux
-        first = max(first, min(a, b))
-        last = min(last, max(a, b))
-
-    return first, last
-
-
-@njit(inline="always")
 def _span_limb(a: float, b: float, reach: float, side: int) -> tuple[int, int]:
     """Return the first row (or column) within `reach` of the ends a and b of a piece, and the last one + 1."""
     return max(int(min(a, b) - reach), 0), min(int(max(a, b) + reach) + 1, side)
@@ -232,8 +245,7 @@ def paint_limbs(picture: NDArray[Any], limbs: Limbs, tiles: NDArray[Any], ambien
 
         for i in range(top, bottom):
             y = i + 0.5 - ay
-            first, last = _columns_within(y, ux, uy, length, largest)
-            for j in range(max(int(ax + first), left), min(int(ax + last) + 1, right)):
+            for j in range(left, right):
                 # From a along the piece, and to the right of its direction, because rows count downwards.
                 x = j + 0.5 - ax
                 forward = x * ux + y * uy
