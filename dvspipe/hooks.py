@@ -143,6 +143,10 @@ class Adviser(Protocol):
     def enter(self) -> float:
         """Probability that starts a certain segment of a film; it replaces the default of events."""
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether the classifier knows pictures alone; then recordings without pictures are refused."""
+
     def combine(
         self, film: Film, probabilities: NDArray[np.float32], start_us: NDArray[np.int64], end_us: NDArray[np.int64]
     ) -> NDArray[np.float32]:

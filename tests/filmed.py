@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dvspipe.datasets import version_of_file
 from dvspipe.events import SensorSize
-from dvspipe.people import JOINTS, Track, TrackSettings
+from dvspipe.people import JOINTS, Track
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
 
@@ -53,21 +52,3 @@ def without_person(track: Track, away: NDArray[np.bool_]) -> Track:
         values[away] = np.nan
     presence = np.where(away, 0.1, 1.0)
     return replace(track, presence=presence, points_m=points_m, points_px=points_px, confidence=confidence, yaw=yaw)
-
-
-def store_track(film: Path, name: str, folder: Path, track: Track) -> Path:
-    """Store the track of a film where `prepare` looks for it."""
-    path = folder / "tracks" / name / f"{film.stem}-{version_of_file(film, TrackSettings())[:12]}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    track.write(path)
-    return path
-
-
-def make_gestures(films: Path, folder: Path) -> list[Path]:
-    """Write films of two gestures and their tracks."""
-    found = []
-    for name, axis in (("up", 1), ("aside", 0)):
-        film = make_film(films / f"{name}.webm")
-        store_track(film, name, folder, make_track(0.15, axis))
-        found.append(film)
-    return found

@@ -1,8 +1,7 @@
 """Learning tab: film gestures, check the parts that show them, train a classifier on them, and try it.
 
-A gesture has one or more films. Each is tracked when it is added (`study_film`), which takes minutes; training
-(`train_gestures`) uses these tracks. A training is an `Attempt` with its own run folder, so it can be resumed after
-Stop while films and settings (`TrainingPlan`) are the same.
+A gesture has one or more films. Each is tracked when it is added (`study_film`), to show the part of it that is used;
+training (`train_gestures`) takes seconds.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import math
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
@@ -25,9 +24,6 @@ from ..base.errors import ConfigError, DvspipeError, count_noun
 from ..base.gestures import OTHER
 from ..base.progress import CurrentStep
 from ..base.texts import readable
-from ..oneshot import GestureFilm, write_movement_page
-from ..oneshot.config import STRANGERS
-from ..results import RunFolder
 from ..video.config import VideoSettings
 from ..video.opening import open_video
 from .examples import FILM
@@ -45,25 +41,21 @@ from .shared import (
     offer_file,
     show_caption,
     show_empty,
-    show_page,
     show_picture,
     take_upload,
 )
 from .workspace import Session, Workspace
 
 if TYPE_CHECKING:  # `oneshot` imports torch, and that takes seconds
-    from ..oneshot import ExampleFilm, LearnConfig, StudiedFilm
-    from ..people import GesturePart
+    from ..oneshot import CutFilm, ExampleFilm, LearnConfig
 
-EFFORTS = [("quick", False), ("thorough", True)]
 MAX_NAME = 40  # characters of a gesture's name, part of file names
 FILMS = "films"
-PAGES = "pages"
+PICTURES = "pictures"
 RUN_NAME = "gestures"
-NO_FILM = "Choose a film, name its gesture, and add it. The tracked joints appear here."
+NO_FILM = "Choose a film, name its gesture, and add it. The part that is used appears here."
 NO_RUN = "Add one or more gestures, with one or more films each, then train."
 CARD_PX = 240  # longer side of the picture of a gesture
-CAN_RESUME = "After **Stop**, **Train** resumes this training."
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,20 +64,18 @@ class AddedFilm:
 
     Args:
         source: Name of the film as chosen in the app.
-        studied: Film with its track, and the part that shows the gesture.
-        page: Page that shows this part.
+        cut: Film with its track, and the part that shows the gesture.
         picture: Picture of the middle of this part.
     """
 
     source: str
-    studied: StudiedFilm
-    page: Path
+    cut: CutFilm
     picture: Path
 
     @property
     def film(self) -> ExampleFilm:
         """Film in the folder of the session."""
-        return self.studied.film
+        return self.cut.film
 
     @property
     def gesture(self) -> str:
@@ -100,48 +90,12 @@ class AddedFilm:
     @property
     def part_s(self) -> tuple[float, float]:
         """Start and end of the gesture in the film, in seconds."""
-        return self.studied.part.start_us / 1e6, self.studied.part.stop_us / 1e6
+        return self.cut.part_s
 
     def to_choice(self) -> tuple[str, str]:
         """Return the label of the film in a list, and its name."""
         start_s, stop_s = self.part_s
-        times = f"{self.studied.part.repetitions} times, " if self.studied.part.repetitions > 1 else ""
-        return f"{times}{start_s:.2f} to {stop_s:.2f} s of {self.source}", self.name
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """Films and settings to train a classifier.
-
-    Args:
-        films: Films of the gestures.
-        other: Films without any of the gestures.
-        config: Settings.
-    """
-
-    films: tuple[ExampleFilm, ...]
-    other: tuple[ChosenFile, ...]
-    config: LearnConfig
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """Training that was started, and may have been interrupted.
-
-    Args:
-        plan: Films and settings.
-        run: Run folder.
-    """
-
-    plan: TrainingPlan
-    run: Path
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the training has ended."""
-        from ..oneshot import is_complete  # torch takes seconds to import
-
-        return is_complete(self.run)
+        return f"{start_s:.2f} to {stop_s:.2f} s of {self.source}", self.name
 
 
 @dataclass(frozen=True)
@@ -199,30 +153,20 @@ def copy_film(source: ChosenFile, gesture: str, folder: Path) -> ExampleFilm:
 
 
 def study_film(film: ExampleFilm, source: str, folder: Path, progress: StagedProgress) -> AddedFilm:
-    """Track a film, find the part that shows the gesture, and write the page that shows it."""
-    from ..oneshot import study_films
-    from ..oneshot.learning import TRACKS
+    """Track a film, find the part that shows the gesture, and draw the middle of it."""
+    from ..oneshot import cut_film
 
-    study = study_films([film], [], folder / TRACKS, progress=lambda stage, done, total: progress(done, total, stage))
-    (studied,) = study.films
+    cut = cut_film(film, lambda done, total: progress(done, total, "tracking"))
+    pictures = folder / PICTURES
+    pictures.mkdir(exist_ok=True)
+    picture = pictures / f"{film.path.stem}.jpg"
 
-    pages = folder / PAGES
-    pages.mkdir(exist_ok=True)
-    shown = GestureFilm(film.name, film.path, studied.track, studied.part)
-    page = write_movement_page([shown], pages / f"{film.path.stem}.html")
-    picture = pages / f"{film.path.stem}.jpg"
-    write_middle(film.path, studied.part, picture)
-    return AddedFilm(source, studied, page, picture)
-
-
-def write_middle(film: Path, part: GesturePart, picture: Path) -> None:
-    """Write a small picture of the middle of a part of a film."""
-    middle_s = (part.start_us + part.stop_us) / 2e6
-    _, pixels = next(iter(open_video(film, VideoSettings(start_s=middle_s)).pictures()))
-
+    middle_s = sum(cut.part_s) / 2
+    _, pixels = next(iter(open_video(film.path, VideoSettings(start_s=middle_s)).pictures()))
     small = Image.fromarray(pixels)
     small.thumbnail((CARD_PX, CARD_PX))
     small.save(picture)
+    return AddedFilm(source, cut, picture)
 
 
 def group_films(added: tuple[AddedFilm, ...]) -> dict[str, list[AddedFilm]]:
@@ -259,56 +203,27 @@ class Stages:
         self._progress(done, total, step.names[0])
 
 
-def train_gestures(attempt: Attempt, tracks: Path, command: str, progress: StagedProgress) -> Trained:
-    """Train a classifier as `dvspipe learn` does; an interrupted training is resumed."""
-    from ..oneshot import learn_study, prepare
-    from ..oneshot.learning import CLIPS, TRACKS
+def train_gestures(films: Sequence[ExampleFilm], run: Path, config: LearnConfig, progress: StagedProgress) -> Trained:
+    """Train a classifier as `dvspipe learn` does."""
+    from ..oneshot import learn
 
-    # The films were tracked when they were added: tracking one takes minutes.
-    plan = attempt.plan
-    run = attempt.run
-    stages = Stages(progress)
-    gestures = tuple(dict.fromkeys(film.name for film in plan.films))
-    for name in gestures:
-        shutil.copytree(tracks / name, run / TRACKS / name, dirs_exist_ok=True)
-
-    study = prepare(plan.films, run, plan.config, other=[other.path for other in plan.other], progress=stages)
-    learned = learn_study(study, run, plan.config, command=command, progress=stages)
-
-    # The archive contains the classifier and its report, not the rendered clips.
-    shutil.rmtree(run / CLIPS)
+    learned = learn(films, run, config, progress=Stages(progress))
     archive = shutil.make_archive(str(run), "zip", run.parent, run.name)
-
-    test = learned.run.test
-    joints = test.joints
-    assert joints is not None  # see learn_study
-    summary = "\n\n".join(
-        [
-            f"**Test accuracy (synthetic)**: on videos, by joints {joints.accuracy:.1%} ({joints.correct} of "
-            f"{joints.samples} movements of other rendered people); on events {test.accuracy:.1%} ({test.correct} of "
-            f"{test.samples} clips).",
-            f"Expect less of real people: {STRANGERS}.",
-            *(f"- {text}" for text in learned.similar),
-            f"The tabs Webcam and Video now offer it as {run.name}.",
-        ]
-    )
-
-    return Trained(run, gestures, summary, Path(archive))
+    lines = [*learned.describe(), f"The tabs Webcam and Video now offer it as {run.name}."]
+    return Trained(run, learned.classes[:-1], "\n\n".join(lines), Path(archive))
 
 
-def command_of(added: tuple[AddedFilm, ...], plan: TrainingPlan, run: str, *, thorough: bool) -> str:
-    """Return the equivalent command, after a note for each film: where it must be copied."""
-    notes = [f"# {FILMS}/{film.gesture}/{film.film.path.name}: a copy of {film.source}\n" for film in added]
-    words = ["dvspipe", "learn", FILMS, "-o", run]
+def command_of(added: tuple[AddedFilm, ...], other: Sequence[ChosenFile], run: str, *, mirror: bool) -> str:
+    """Return the equivalent command, after a note for each film: where it must be copied, and which part of it."""
+    notes = []
+    for film in added:
+        start_s, stop_s = film.film.start_s, film.film.stop_s
+        part = f", from {start_s:g} s" + ("" if stop_s is None else f" to {stop_s:g} s")
+        copied = part if start_s or stop_s is not None else ""
+        notes.append(f"# {FILMS}/{film.gesture}/{film.film.path.name}: a copy of {film.source}{copied}\n")
 
-    for other in plan.other:
-        words += ["--other", other.name]
-    for film in plan.films:
-        for option, time_s in (("--starts", film.start_s), ("--stops", film.stop_s)):
-            words += [] if time_s is None else [f"{option}.{film.path.stem}", f"{time_s:g}"]
-
-    words += ["--mirror"] if plan.config.mirror else []
-    words += ["--thorough"] if thorough else []
+    notes += [f"# {FILMS}/{OTHER}/{film.path.name}: a copy of {film.name}\n" for film in other]
+    words = ["dvspipe", "learn", FILMS, "-o", run, *(["--mirror"] if mirror else [])]
     return "".join(notes) + shlex.join(words)
 
 
@@ -326,11 +241,10 @@ class LearnTab(Tab):
         self.training = self.make_message()
         self.added = gr.State(())
         self.trained = gr.State(())
-        self.attempt: gr.State = gr.State(None)
 
         gr.Markdown(
-            "Film each gesture once or more. The movements are rendered on many people (synthetic), and a classifier "
-            f"is trained on them. {STRANGERS[0].upper()}{STRANGERS[1:]}."
+            "Film each gesture once or more. A classifier is trained on the movements of the joints. It is right more "
+            "often on other people if the films show several people."
         )
 
         self.pictures = gr.HTML("")
@@ -379,12 +293,6 @@ class LearnTab(Tab):
             )
 
         self.mirror = gr.Checkbox(label="The mirrored movement, with the other hand, is the same gesture")
-        self.effort = gr.Radio(
-            EFFORTS,
-            value=False,
-            label="Training",
-            info="Thorough renders four times as many people and takes about five times as long.",
-        )
         self.train = self.add_work("Train", self.training, variant="primary")
 
     def _add_result(self) -> None:
@@ -396,15 +304,12 @@ class LearnTab(Tab):
             )
             self.archive = gr.DownloadButton("Download the classifier", interactive=False, elem_classes="when-ready")
 
-        with gr.Accordion("Report of the training", open=False):
-            self.report = gr.HTML(show_empty(NO_RUN))
-
     def _add_command(self) -> None:
         self.command = add_command()
 
     def _connect(self, opened: Any) -> None:
         part = [self.films, self.start, self.stop, self.added]
-        plan = [self.added, self.other_files, self.other_names, self.mirror, self.effort, self.attempt, self.trained]
+        plan = [self.added, self.other_files, self.other_names, self.mirror, self.trained]
         limit = {"concurrency_limit": 2}  # sessions that track or train at the same time
 
         self.on(opened, self.open_first, [self.picker.source, self.added])
@@ -443,11 +348,8 @@ class LearnTab(Tab):
         if source is None:
             raise ConfigError("no film is chosen")
 
-        from ..oneshot import check_distinct
-
         film = copy_film(source, name_gesture(name or ""), session.folder)
         try:
-            check_distinct([*(each.film for each in added), film])
             for updates in self._study(session, self.status, film, source.name, added):
                 # The next film is another one: an upload would otherwise stay chosen.
                 yield {**updates, **self.picker.cleared()} if self.added in updates else updates
@@ -465,30 +367,17 @@ class LearnTab(Tab):
     ) -> Iterator[Updates]:
         """Use another part of the chosen film; an empty time is found in the film."""
         chosen = find_added(added, name)
-        film = replace(chosen.film, start_s=read_time(start_s), stop_s=read_time(stop_s))
+        film = replace(chosen.film, start_s=read_time(start_s) or 0.0, stop_s=read_time(stop_s))
         yield from self._study(session, self.changing, film, chosen.source, added)
 
     def _study(
         self, session: Session, status: gr.HTML, film: ExampleFilm, source: str, added: tuple[AddedFilm, ...]
     ) -> Iterator[Updates]:
-        from ..oneshot import refusal_picture
-        from ..oneshot.learning import TRACKS
-
-        folder = session.folder
-        picture = refusal_picture(folder / TRACKS, film.name)
-        # A picture of an earlier try would be shown for another error.
-        picture.unlink(missing_ok=True)
-
         def show(new: AddedFilm) -> Updates:
             return self._show(new, put_film(added, new))
 
-        try:
-            work = partial(study_film, film, source, folder)
-            yield from follow(session, status, f"adding {readable(film.name)}", work, show)
-        except DvspipeError as error:
-            if picture.is_file():
-                yield {self.view: show_picture(picture, session.space.describe(error))}
-            raise
+        work = partial(study_film, film, source, session.folder)
+        yield from follow(session, status, f"adding {readable(film.name)}", work, show)
 
     def show_gesture(self, _: Session, name: str | None, added: tuple[AddedFilm, ...]) -> Iterator[Updates]:
         """Show the last film of the chosen gesture; the next film is added to this gesture."""
@@ -532,7 +421,7 @@ class LearnTab(Tab):
             self.name: gr.Dropdown(choices=[*groups], value=name),
             self.chosen: gr.Radio(choices=cards, value=film.gesture, visible=True),
             self.pictures: style_cards(groups),
-            self.view: show_page(film.page, f"Movement of {readable(film.gesture)}"),
+            self.view: show_picture(film.picture, f"Movement of {readable(film.gesture)}"),
             self.part: gr.Column(visible=True),
             self.films: gr.Radio(choices=choices, value=film.name),
             self.start: round(start_s, 2),
@@ -546,68 +435,38 @@ class LearnTab(Tab):
         other_files: list[Upload] | None,
         other_names: list[str] | None,
         mirror: Any,
-        thorough: Any,
-        before: Attempt | None,
         trained: tuple[Trained, ...],
     ) -> Iterator[Updates]:
-        """Train a classifier of the added gestures; resume an interrupted training of the same gestures."""
+        """Train a classifier of the added gestures."""
         if not added:
             raise ConfigError("no gesture is added")
 
-        other = (
-            *(take_upload(file) for file in other_files or []),
-            *(ChosenFile(self.space.resolve(name), name) for name in other_names or []),
-        )
-        plan = TrainingPlan(
-            tuple(film.film for film in added),
-            other,
-            self.choose_config(thorough=bool(thorough), mirror=bool(mirror)),
-        )
+        from ..oneshot import ExampleFilm, LearnConfig
 
-        attempt = start_attempt(plan, before, session.folder)
-        command = command_of(added, plan, attempt.run.name, thorough=bool(thorough))
-        # The page stores the attempt before the work, so **Train** resumes it after **Stop**.
-        yield {self.attempt: attempt, self.command: command, self.result: CAN_RESUME}
+        other = [take_upload(file) for file in other_files or []]
+        other += [ChosenFile(self.space.resolve(name), name) for name in other_names or []]
+        films = [*(film.film for film in added), *(ExampleFilm(file.path, OTHER) for file in other)]
+        run = find_free(session.folder)
+        yield {self.command: command_of(added, other, run.name, mirror=bool(mirror))}
 
         def show(new: Trained) -> Updates:
             return {
                 self.result: new.summary,
-                self.report: show_page(RunFolder(new.run).report, "Report of the training"),
                 self.try_out: gr.Button(interactive=True),
                 self.archive: offer_file(new.archive),
                 self.trained: (*trained, new),
             }
 
-        from ..oneshot.learning import TRACKS
-
-        work = partial(train_gestures, attempt, session.folder / TRACKS, command)
+        work = partial(train_gestures, films, run, LearnConfig(mirror=bool(mirror)))
         yield from follow(session, self.training, "training", work, show)
 
-    def choose_config(self, *, thorough: bool, mirror: bool) -> LearnConfig:
-        """Return the settings of a quick or thorough training."""
-        from .. import oneshot
 
-        config = oneshot.THOROUGH if thorough else oneshot.LearnConfig()
-        return config.model_copy(update={"mirror": mirror})
-
-
-def start_attempt(plan: TrainingPlan, before: Attempt | None, folder: Path) -> Attempt:
-    """Return the interrupted training of the same plan, or a new training in the next run folder."""
-    if before is not None and before.plan == plan:
-        if before.is_complete:
-            raise ConfigError(f"these gestures are trained already ({before.run.name}); add or change a gesture first")
-        return before
-
-    # Another plan: the interrupted training cannot be resumed any more.
-    if before is not None and not before.is_complete:
-        shutil.rmtree(before.run, ignore_errors=True)
-
+def find_free(folder: Path) -> Path:
+    """Return the next run folder of a session."""
     # Archives of earlier runs are files beside their folders: RUN_NAME-1, RUN_NAME-1.zip.
     names = [path.name for path in folder.glob(f"{RUN_NAME}-*") if path.is_dir()]
     last = max((int(name.removeprefix(f"{RUN_NAME}-")) for name in names), default=0)
-    run = folder / f"{RUN_NAME}-{last + 1}"
-    run.mkdir()
-    return Attempt(plan, run)
+    return folder / f"{RUN_NAME}-{last + 1}"
 
 
 def find_added(added: tuple[AddedFilm, ...], name: str | None) -> AddedFilm:

@@ -310,8 +310,13 @@ class Classifier:
 
         Raises:
             ConfigError: If `config.joints` asks for joints, and the source has no pictures or the classifier no
-                adviser.
+                adviser, or if the classifier knows pictures alone, and there are none.
         """
+        if self.adviser is not None and self.adviser.is_alone and (config.joints is False or not is_film):
+            found = "events" if not is_film else "joints=false"
+            raise ConfigError(
+                f"{name or self.checkpoint}: the classifier knows joints alone (found {found}, expected a video)"
+            )
         if config.joints and not is_film:
             raise ConfigError(f"{name}: joints need a video (found events); use joints=false to classify events alone")
         if config.joints and self.adviser is None:

@@ -1,316 +1,299 @@
-"""Learn gestures from one film each: render the movements on many people, and fine-tune an included network."""
+"""Learn gestures from a few films of each: their joints, varied as other people would move, train a joint network.
+
+The convolutions are those of the included joint network, which was trained on the joints of many people; only the last
+layer is trained. The classifier knows videos and webcams alone: its event network gives all classes the same
+probability, and only divides a film into windows.
+"""
 
 from __future__ import annotations
 
-import logging
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from pathlib import Path
+from typing import Self
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
-from ..base.errors import FileError
+from ..base.errors import DataError, count_noun
 from ..base.gestures import OTHER
 from ..base.progress import NamedStep, Progress, ignore_progress
-from ..base.texts import Described
-from ..checkpoints.checkpoint import shipped_config
-from ..datasets import is_synthetic
-from ..people.joint_training import JointWindows, count_correct, train_joints
-from ..people.joints import POSITIONS, JointClassifier
-from ..report import write_training_page
-from ..results import RunFolder, Share, TestResult, TrainingRun
-from ..synthesis import GesturesPlan, Repertoire, write_gestures
-from ..synthesis.filmed import SETTINGS_NAME
-from ..training import TrainConfig
-from ..training.run import find_command, train
-from .arms import draw_tracks, sample_windows
-from .config import STRANGERS, THOROUGH, LearnConfig
-from .films import ExampleFilm, list_films, list_videos, set_parts
-from .movements import GestureFilm, write_movement_page
-from .study import BASE, Study, study_films
+from ..checkpoints.checkpoint import load_config, save_checkpoint
+from ..networks.config import NetworkConfig
+from ..people import Track, TrackSettings
+from ..people.films import JOINT_LOOKS
+from ..people.joints import (
+    CURVES,
+    JOINT_STEP_US,
+    JOINT_STEPS,
+    JOINT_WINDOW_US,
+    POSITIONS,
+    WRISTS,
+    JointClassifier,
+    JointNetwork,
+    find_joints,
+    mirror_curves,
+    sample_curves,
+)
+from ..people.tracking import track
+from ..results import RunFolder, Share
+from ..results.scores import Counts, count_confusion
+from ..results.tables import Record
+from ..training.logistic import fit_readout
+from .config import LearnConfig
+from .films import ExampleFilm, Films, list_films
 
-TRACKS = "tracks"
-"""Subfolder of a run: tracks of the films."""
-CLIPS = "clips"
-"""Subfolder of a run: rendered clips."""
-PAGE = "movements.html"
-"""Page in a run to check the movements that were found in the films."""
-JOINT_PEOPLE = 100  # people per class, to train the joint network
-JOINT_WINDOWS = 3  # windows of each person
-JOINT_OTHER = 3  # people with other gestures per person with a gesture
-JOINT_BATCH = 96
-JOINT_BATCHES = 600
-JOINT_TESTED = 50  # people per class, to test the joint network
-JOINT_NOISE = 0.015  # added to positions, in arm lengths
-JOINT_WEIGHT = 0.7  # joints alone are right more often: 81 % of the gestures of other people, events 63 %
-SIMILAR_SHARE = 0.15  # clips of two gestures that are confused, at least
+Floats = NDArray[np.float32]
 
-log = logging.getLogger(__name__)
+BASE = "gesture"
+"""Included classifier whose joint network is fine-tuned; all its sources allow use in products."""
+RECORD = "learned.json"
+HOP_US = 120_000  # between windows of a film
+MOVING = 0.4  # speed of the wrists in a window that shows the gesture, relative to the fastest window
+MIN_SPEED = 0.3  # of both wrists in the fastest window, in arm lengths per second; less is noise
+TESTED = 4  # the last one of so many windows of a film is left out for the test
+ENTER = 0.8  # probability from which a gesture is certain
+SAMPLES = 60  # varied windows of each gesture; more would fit the last layer closer to the few films
+STILL = 0.1  # windows that stand still, relative to those of gestures
+
+# How other people move: pace, and ranges or standard deviations in arm lengths, radians and natural logarithms
+PACES = (0.75, 0.9, 1.1, 1.35)
+LOG_SIZE = 0.2  # size of the movement
+LOG_SCALE = (0.1, 0.1, 0.5)  # outwards, up, forwards: the depth is estimated from one picture
+YAW = 0.3
+OFFSET = 0.08
+NOISE = 0.015
+DOUBT = 0.3  # maximum loss of confidence
+OUTWARDS = (-1, -1, 1, 1, 1, -1, 1)  # sign of the outward direction, for each position of a curve
 
 
-@dataclass(frozen=True)
-class Learned(Described):
-    """Classifier of gestures from films.
+@dataclass(frozen=True, eq=False)
+class CutFilm:
+    """Film of a gesture, tracked, with the centres of the windows that show it.
 
     Args:
-        study: Studied films.
-        run: Training run on rendered people, with its test on other rendered people (synthetic).
+        film: Film.
+        track: Joints of the person over time.
+        centers_us: Centres of the windows in microseconds, int64 [N].
     """
 
-    study: Study
-    run: TrainingRun
-
-    def describe(self) -> list[str]:
-        """Return the results on rendered people, and what to expect of strangers."""
-        test = self.run.test
-        lines = [f"test accuracy (synthetic) on events {test.accuracy:.1%}, {test.correct} of {test.data}"]
-        if test.joints is not None:
-            count = f"{test.joints.correct} of {test.joints.samples} movements of other rendered people"
-            lines.append(f"test accuracy (synthetic) on videos, by joints {test.joints.accuracy:.1%}, {count}")
-        return [*lines, *self.similar, f"expect less of real people: {STRANGERS}", f"report: {self.run.folder.report}"]
+    film: ExampleFilm
+    track: Track
+    centers_us: NDArray[np.int64]
 
     @property
-    def similar(self) -> tuple[str, ...]:
-        """A line for each two gestures that the network confuses."""
-        return tuple(find_similar(self.run.test))
+    def part_s(self) -> tuple[float, float]:
+        """Start and end of the part that shows the gesture, in seconds of the film."""
+        half_us = JOINT_WINDOW_US // 2
+        first_us = max(self.centers_us[0] - half_us, self.track.times_us[0])
+        last_us = min(self.centers_us[-1] + half_us, self.track.times_us[-1])
+        return float(first_us / 1e6), float(last_us / 1e6)
+
+    def __str__(self) -> str:
+        start_s, stop_s = self.part_s
+        return f"{self.film.path}: {self.film.name}, {start_s:.2f} to {stop_s:.2f} s"
+
+    def divide(self) -> tuple[Self, Self]:
+        """Return the film with the windows to learn, and with the last ones, which have no picture in common."""
+        tested = self.centers_us[-(len(self.centers_us) // TESTED) :]
+        learnt = self.centers_us[self.centers_us <= tested[0] - JOINT_WINDOW_US]
+
+        # Of a short film, all windows are learnt.
+        if not len(learnt):
+            learnt = self.centers_us
+            tested = tested[:0]
+        return replace(self, centers_us=learnt), replace(self, centers_us=tested)
+
+    def sample(self, pace: float = 1.0) -> Floats:
+        """Return the curves of the windows at a pace, relative to the film: float32 [N, JOINT_STEPS, CURVES]."""
+        played = replace(self.track, times_us=np.round(self.track.times_us / pace).astype(np.int64))
+        centers_us = np.round(self.centers_us / pace).astype(np.int64)
+        curves, _ = sample_curves(played, centers_us, centers_us)
+        return curves
 
 
-def prepare(
-    films: Sequence[ExampleFilm],
-    folder: Path,
-    config: LearnConfig = LearnConfig(),
-    *,
-    other: Sequence[Path] = (),
-    progress: Progress = ignore_progress,
-) -> Study:
-    """Track the films, find the parts that show the gestures, and store both for `learn_study`.
+class Learned(Record):
+    """learned.json: classifier of gestures from films."""
 
-    Args:
-        films: Films of the gestures; see `list_films`.
-        folder: Run folder; created if missing. It gets the tracks, and movements.html to check the movements.
-        config: Settings.
-        other: Films without any of the gestures.
-        progress: Called with the amount done of each stage and its total.
+    classes: tuple[str, ...]
+    """Gestures, and the class of other gestures."""
+    films: tuple[str, ...]
+    """Films, with the part of each that shows the gesture."""
+    confusion: Counts
+    """Left-out windows of these films, by true class (row) and predicted class (column)."""
 
-    Raises:
-        DataError: If a film shows no arms, no movement or too short a movement.
-        VideoError: If a film cannot be read or shows no person.
-        FileError: If the folder cannot be written.
-    """
+    @property
+    def test(self) -> Share:
+        """Share of left-out windows that are right; of none, if the films are too short to leave out windows."""
+        return Share(correct=int(np.trace(self.confusion)), samples=int(np.sum(self.confusion)))
 
-    def report(stage: str, done: float, total: float) -> None:
-        NamedStep(progress, stage)(done, total)
+    def describe(self) -> list[str]:
+        """Return what was learnt, and what to expect of other people."""
+        lines = [*self.films, "the films are too short to leave out windows for a test"]
+        if self.test.samples:
+            lines[-1] = f"left-out windows of the same films: {self.test}"
 
-    study = study_films(films, other, folder / TRACKS, mirror=config.mirror, progress=report)
-    study.describe().write(folder / TRACKS / SETTINGS_NAME)
-
-    shown = [GestureFilm(gesture.film.name, gesture.film.path, gesture.track, gesture.part) for gesture in study.films]
-    write_movement_page(shown, folder / PAGE)
-
-    return study
-
-
-def is_complete(folder: Path) -> bool:
-    """Return whether a folder contains a complete run, with both networks and their test."""
-    run = RunFolder(folder)
-    return run.test.is_file() and run.joints.is_file()
-
-
-def check_unfinished(folder: Path, *, overwrite: bool) -> None:
-    """Check that a folder contains no complete run.
-
-    Raises:
-        FileError: If it contains one that is not to be replaced.
-    """
-    if is_complete(folder) and not overwrite:
-        raise FileError(f"{folder}: contains a complete run; use overwrite to replace it")
-
-
-def learn_study(
-    study: Study,
-    folder: Path,
-    config: LearnConfig = LearnConfig(),
-    *,
-    command: str = "",
-    progress: Progress = ignore_progress,
-    overwrite: bool = False,
-) -> Learned:
-    """Render the gestures of a study on many people, and fine-tune the included gesture network on them.
-
-    After an interruption, the same call continues with the missing clips and epochs.
-
-    Args:
-        study: Studied films, from `prepare` with the same folder.
-        folder: Run folder.
-        config: Settings.
-        command: Command that repeats the run, for the records.
-        progress: Called with the amount done of each stage and its total.
-        overwrite: Replace an earlier run in the folder.
-
-    Raises:
-        FileError: If the folder contains a complete run, or cannot be written.
-        DataError: If the folder contains clips of other gestures.
-    """
-    check_unfinished(folder, overwrite=overwrite)
-    run = RunFolder(folder)
-
-    # Clips of an earlier attempt are deleted, but no files of the user.
-    clips = folder / CLIPS
-    if overwrite and is_synthetic(clips):
-        shutil.rmtree(clips)
-
-    plan = GesturesPlan(config.people, 1, config.seed, camera=config.camera, tracks=folder / TRACKS, other=2)
-    write_gestures(clips, plan, jobs=config.jobs, progress=NamedStep(progress, "rendering people"))
-
-    resume = run.config.is_file() and not overwrite
-    trained = train(make_config(clips, config), out=folder, resume=resume, overwrite=not resume, progress=progress)
-
-    # The joint network is written last: it is missing if an earlier attempt was interrupted.
-    if not run.joints.is_file() or overwrite:
-        repertoire = study.describe().to_repertoire(folder / TRACKS)
-        joints = learn_joints(repertoire, config, NamedStep(progress, "training on joints"))
-        NamedStep(progress, "testing on joints")(0, 1)
-        tested = _test_joints(joints, repertoire, config)
-        trained = replace(trained, test=_describe_test(trained.test, tested, command))
-        trained.test.write(run.test)
-        joints.save(run.joints)
-
-    NamedStep(progress, "writing the report")(0, 1)
-    write_training_page(trained)
-    return Learned(study, trained)
-
-
-def learn_joints(repertoire: Repertoire, config: LearnConfig, progress: Progress = ignore_progress) -> JointClassifier:
-    """Train a joint network on the movements of a repertoire, performed by random people."""
-    rng = np.random.default_rng([config.seed, 1])
-    others = [repertoire.classes.index(OTHER)] * (JOINT_OTHER - 1)
-    labels = [*range(len(repertoire.classes)), *others] * JOINT_PEOPLE
-    windows = sample_windows(draw_tracks(repertoire, labels, rng), JOINT_WINDOWS, rng)
-
-    def draw(batches: np.random.Generator) -> JointWindows:
-        numbers = batches.integers(len(windows.labels), size=JOINT_BATCH)
-        curves = windows.curves[numbers]
-        curves[..., :POSITIONS] += batches.normal(0, JOINT_NOISE, curves[..., :POSITIONS].shape)
-        return JointWindows(curves, windows.labels[numbers])
-
-    return train_joints(
-        draw, repertoire.classes, steps=JOINT_BATCHES, weight=JOINT_WEIGHT, seed=config.seed, progress=progress
-    )
-
-
-def _test_joints(joints: JointClassifier, repertoire: Repertoire, config: LearnConfig) -> Share:
-    """Test a joint network on the movements of a repertoire, performed by other random people than in its training."""
-    rng = np.random.default_rng([config.seed, 2])
-    labels = [*range(len(repertoire.classes))] * JOINT_TESTED
-    windows = sample_windows(draw_tracks(repertoire, labels, rng), 1, rng)
-
-    return Share(samples=len(labels), correct=count_correct(joints, windows))
-
-
-def _describe_test(test: TestResult, joints: Share, command: str) -> TestResult:
-    """Describe a test on rendered people: add the joint network, and leave out findings about the recordings."""
-    described = {
-        "title": "gestures from films",
-        "data": f"{test.samples} clips of other rendered people (synthetic)",
-        "joints": joints,
-        "command": command,
-        "findings": (),
-    }
-
-    return test.model_copy(update=described)
-
-
-def make_config(clips: Path, config: LearnConfig) -> TrainConfig:
-    """Return the training configuration for rendered clips."""
-    chosen = {
-        "name": "learn",
-        "init": BASE,
-        "seed": config.seed,
-        "data": "folder",
-        "root": clips,
-        "group": r"^user\d+",
-        "validation": 0.15,
-        "test": 0.2,
-        "flip_horizontal": False,
-        "epochs": config.epochs,
-        "learning_rate": 0.002,
-        "ema": 0.99,
-        "jobs": config.jobs,
-    }
-
-    return TrainConfig.read(shipped_config(BASE), chosen)
-
-
-def find_similar(test: TestResult) -> Iterator[str]:
-    """Yield a line for each two gestures that the network confuses on rendered people (synthetic)."""
-    for one, two in combinations(range(len(test.classes)), 2):
-        wrong = test.confusion[one][two] + test.confusion[two][one]
-        total = sum(test.confusion[one]) + sum(test.confusion[two])
-
-        if wrong >= SIMILAR_SHARE * total:
-            yield (
-                f"{test.classes[one]} and {test.classes[two]} are similar: {wrong} of {total} rendered clips of both "
-                "(synthetic) are confused; film movements that differ more"
-            )
+        for row, name in enumerate(self.classes):
+            for column, other in enumerate(self.classes):
+                if row != column and self.confusion[row][column]:
+                    lines.append(f"{name}, confused with {other}: {self.confusion[row][column]}")
+        return [*lines, "expect less of other people; films of more people help"]
 
 
 def learn(
-    films: str | Path | ExampleFilm | Sequence[str | Path | ExampleFilm],
+    films: Films,
     out: str | Path,
     config: LearnConfig = LearnConfig(),
     *,
-    starts: Mapping[str, float] | None = None,
-    stops: Mapping[str, float] | None = None,
-    other: str | Path | Sequence[str | Path] = (),
-    thorough: bool = False,
     overwrite: bool = False,
     progress: Progress = ignore_progress,
 ) -> Learned:
-    """Learn new gestures from a few films each: render the movements on many people, and train a classifier on them.
-
-    After an interruption, the same call continues with the missing tracks, clips and epochs. With five gestures from
-    one film each, 10 of 38 films of strangers were right; films of more people help.
+    """Learn new gestures from a few films each, by the joints of the person; the classifier is for videos and webcams.
 
     Args:
-        films: Film of each gesture, named after it (wave.mp4); or DIR with DIR/GESTURE/FILM.
+        films: Film of each gesture, named after it (wave.mp4); or DIR with DIR/GESTURE/FILM. Films of `other_gestures`
+            show none of the gestures.
         out: Run folder of the new classifier.
         config: Settings.
-        starts: Start of the gesture in seconds, by its name; if it has several films, by the name of a film without its
-            suffix. Default: found automatically.
-        stops: End of the gesture in seconds, likewise. Default: found automatically.
-        other: Films without any of the gestures, or a folder of them.
-        thorough: Render four times as many people and train twice as many epochs; takes about five times as long.
         overwrite: Replace an earlier run in the folder.
         progress: Called with the amount done and the total.
 
     Raises:
-        DataError: If a film shows no arms, no movement or too short a movement, or a name is unknown.
+        DataError: If no film shows a gesture, or a film shows no movement of the hands.
         VideoError: If a film cannot be read or shows no person.
-        FileError: If a film is missing, or the folder contains a complete run or cannot be written.
+        FileError: If a film is missing, or the folder is not empty or cannot be written.
 
     Example:
-        >>> learned = learn(["wave.mp4", "stop.mp4"], "my-gestures", LearnConfig(people=48))  # doctest: +SKIP
-        >>> learned.run.test.accuracy, learned.similar  # doctest: +SKIP
-        (0.94, ())
+        >>> learned = learn(["wave.mp4", "stop.mp4"], "my-gestures")  # doctest: +SKIP
+        >>> learned.classes, learned.test.accuracy  # doctest: +SKIP
+        (('stop', 'wave', 'other_gestures'), 0.94)
     """
-    chosen = LearnConfig(**THOROUGH.given | config.given) if thorough else config
-    run = Path(out)
+    run = RunFolder(Path(out))
+    run.check_unused(overwrite=overwrite)
+    examples = list_films(films)
+    gestures = sorted({film.name for film in examples} - {OTHER})
+    if not gestures:
+        raise DataError(f"no films of gestures (found {len(examples)} films of {OTHER}, expected 1 or more of others)")
 
-    examples = set_parts(_as_films(films), starts or {}, stops or {})
-    check_unfinished(run, overwrite=overwrite)  # before anything in the folder changes
-    study = prepare(examples, run, chosen, other=list_videos(other), progress=progress)
-    for studied in study.films:
-        log.info("%s", studied)
-    log.info("check the movements: %s", run / PAGE)
-    return learn_study(study, run, chosen, command=find_command(), progress=progress, overwrite=overwrite)
+    cut = [cut_film(film, NamedStep(progress, f"tracking {film.path.name}")) for film in examples]
+    learnt, tested = zip(*(film.divide() for film in cut), strict=True)
+    classes = (*gestures, OTHER)
+    joints = train_classes(learnt, classes, config)
+
+    learned = Learned(classes=classes, films=tuple(map(str, cut)), confusion=_count_confusion(joints, tested))
+    run.clear(keep_epochs=False)
+    joints.save(run.joints)
+    learned.write(run.path / RECORD)
+
+    # By events, all classes are equally probable; written last, because it makes the folder a classifier.
+    events = load_config(BASE).model_copy(
+        update={
+            "classes": classes,
+            "network": NetworkConfig(network="mlp", channels=(1,), tau_mem_s=1.0, tau_readout_s=1.0),
+            "trained_on": f"joints of {count_noun(len(cut), 'film')}; knows no events",
+            "temperature": 1.0,
+            "least_energy": None,
+        }
+    )
+    network = events.build_network()
+    for weights in network.parameters():
+        torch.nn.init.zeros_(weights)
+    save_checkpoint(run.best, events, network)
+    return learned
 
 
-def _as_films(films: str | Path | ExampleFilm | Sequence[str | Path | ExampleFilm]) -> tuple[ExampleFilm, ...]:
-    given = [films] if isinstance(films, str | Path | ExampleFilm) else films
+def cut_film(film: ExampleFilm, progress: Progress = ignore_progress) -> CutFilm:
+    """Track the person in a film, and find the windows in which the hands move; all windows of other gestures.
 
-    examples: list[ExampleFilm] = []
-    for film in given:
-        examples += [film] if isinstance(film, ExampleFilm) else list_films([film])
-    return tuple(examples)
+    Raises:
+        DataError: If the film shows no movement of the hands.
+        VideoError: If the film cannot be read or shows no person.
+    """
+    looks = TrackSettings(**JOINT_LOOKS.given | {"start_s": film.start_s, "stop_s": film.stop_s})
+    tracked = track(film.path, config=looks, progress=progress)
+    first_us, last_us = tracked.times_us[tracked.present][[0, -1]]
+
+    # A film that is shorter than a window has one, in its middle.
+    half_us = JOINT_WINDOW_US // 2
+    centers_us = np.arange(first_us + half_us, last_us - half_us + 1, HOP_US)
+    if not len(centers_us):
+        centers_us = np.array([(first_us + last_us) // 2])
+
+    if film.name == OTHER:
+        return CutFilm(film, tracked, centers_us)
+
+    curves, visible = sample_curves(tracked, centers_us, centers_us)
+    moves = np.abs(np.diff(curves[..., WRISTS], axis=1)).sum(axis=2).mean(axis=1)
+    speed = visible * moves * 1e6 / JOINT_STEP_US
+    if speed.max() < MIN_SPEED:
+        raise DataError(
+            f"{film.path}: shows no movement of the hands (found {speed.max():.2f} arm lengths per second, expected "
+            f"{MIN_SPEED} or more)"
+        )
+    return CutFilm(film, tracked, centers_us[speed >= MOVING * speed.max()])
+
+
+def train_classes(films: Sequence[CutFilm], classes: tuple[str, ...], config: LearnConfig) -> JointClassifier:
+    """Fit the last layer of the included joint network to films, varied at random."""
+    rng = np.random.default_rng(config.seed)
+    curves = list[Floats]()
+    labels = list[int]()
+
+    # All classes are equally probable, and all films of a class.
+    for film in films:
+        windows = np.concatenate([film.sample(pace) for pace in PACES])
+        if config.mirror:
+            windows = np.concatenate([windows, mirror_curves(windows)])
+        of_class = sum(other.film.name == film.film.name for other in films)
+        count = max(1, SAMPLES // of_class)
+        curves.append(windows[rng.integers(len(windows), size=count)])
+        labels += [classes.index(film.film.name)] * count
+
+    # Hands at rest show no gesture.
+    still = np.concatenate(curves)
+    still = still[rng.integers(len(still), size=round(STILL * len(still)))]
+    poses = still[np.arange(len(still)), rng.integers(JOINT_STEPS, size=len(still))]
+    curves.append(np.repeat(poses[:, None], JOINT_STEPS, axis=1))
+    labels += [classes.index(OTHER)] * len(still)
+
+    base = find_joints(BASE)
+    assert base is not None  # it is included
+    network = JointNetwork(len(classes)).eval()
+    network.convolutions = base.network.convolutions
+    with torch.no_grad():
+        features = network.find_features(torch.from_numpy(vary(np.concatenate(curves), rng)))
+    fit_readout(network.linear, features, torch.tensor(labels))
+
+    return JointClassifier(network, weight=1.0, classes=classes, enter=ENTER)
+
+
+def vary(curves: Floats, rng: np.random.Generator) -> Floats:
+    """Return curves, [N, JOINT_STEPS, CURVES], as other people would perform the movement."""
+    N = len(curves)
+    points = curves[..., :POSITIONS].reshape(N, JOINT_STEPS, -1, 3).astype(np.float64)
+
+    # Larger or smaller, in another proportion.
+    middle = points.mean(axis=1, keepdims=True)
+    points = middle + (points - middle) * np.exp(rng.uniform(-LOG_SIZE, LOG_SIZE, (N, 1, 1, 1)))
+    points *= np.exp(rng.uniform(-1, 1, (N, 1, 1, 3)) * LOG_SCALE)
+
+    # Turned about the vertical axis, because the direction that the person faces is estimated, too.
+    yaw = rng.normal(0, YAW, (N, 1, 1))
+    left = points[..., 0] * OUTWARDS
+    forwards = points[..., 2].copy()
+    points[..., 0] = (left * np.cos(yaw) + forwards * np.sin(yaw)) * OUTWARDS
+    points[..., 2] = forwards * np.cos(yaw) - left * np.sin(yaw)
+
+    points += rng.normal(0, OFFSET, (N, 1, *points.shape[2:])) + rng.normal(0, NOISE, points.shape)
+    confidence = curves[..., POSITIONS:] * (1 - rng.uniform(0, DOUBT, (N, 1, CURVES - POSITIONS)))
+    return np.concatenate([points.reshape(N, JOINT_STEPS, POSITIONS), confidence], axis=-1, dtype=np.float32)
+
+
+def _count_confusion(joints: JointClassifier, films: Sequence[CutFilm]) -> Counts:
+    """Classify the windows of films, and count them by true and predicted class."""
+    labels = [joints.classes.index(film.film.name) for film in films for _ in film.centers_us]
+    windows = np.concatenate([film.sample() for film in films])
+    with torch.no_grad():
+        predicted = joints.network(torch.from_numpy(windows)).argmax(dim=1).numpy()
+    return count_confusion(np.array(labels, np.int64), predicted, len(joints.classes))

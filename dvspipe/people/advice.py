@@ -45,6 +45,11 @@ class JointAdviser:
         """Probability that starts a certain segment of a film."""
         return self.joints.enter
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether the probabilities by events have no weight."""
+        return self.joints.weight == 1
+
     def combine(
         self, film: Film, probabilities: Float32s, start_us: NDArray[np.int64], end_us: NDArray[np.int64]
     ) -> Float32s:

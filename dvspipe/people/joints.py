@@ -9,7 +9,6 @@ trains the network.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
@@ -34,11 +33,13 @@ Float32s = NDArray[np.float32]
 JOINT_STEPS = 24
 JOINT_STEP_US = 60_000
 JOINT_WINDOW_US = JOINT_STEPS * JOINT_STEP_US
-JOINT_HOP_US = 360_000
 MAX_AWAY_US = 350_000  # maximum distance between a step and the nearest picture with a person
 MIN_KNOWN = 0.7  # minimum share of steps with such a picture in a window
 POSITIONS = 21  # 3 coordinates each: elbow, wrist and hand of both arms, and left wrist relative to right wrist
 CURVES = POSITIONS + 4  # positions, and the confidence of elbows and wrists
+WRISTS = np.r_[3:6, 9:12]  # positions of both wrists
+_SWAPPED = np.r_[6:12, 0:6, 12:15, 18:21, 15:18, 23:25, 21:23]
+_BETWEEN_WRISTS = slice(13, 15)  # up and forwards; outwards, both the direction and the order change
 JOINT_CHANNELS = (64, 96, 96)  # output channels of each convolution
 JOINT_LAYERS = ((5, 1), (5, 2), (3, 2))  # kernel and stride of each
 DROPOUT = 0.1
@@ -52,11 +53,11 @@ CLASSES = TypeAdapter(Annotated[tuple[str, ...], Field(min_length=2, max_length=
 class JointNetwork(nn.Module):
     """1-D convolutional network from curves [N, JOINT_STEPS, CURVES] to logits [N, K]."""
 
-    def __init__(self, classes: int, channels: Sequence[int] = JOINT_CHANNELS) -> None:
+    def __init__(self, classes: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         inputs = CURVES + POSITIONS  # curves and velocities
-        for outputs, (kernel, stride) in zip(channels, JOINT_LAYERS, strict=True):
+        for outputs, (kernel, stride) in zip(JOINT_CHANNELS, JOINT_LAYERS, strict=True):
             convolution = nn.Conv1d(inputs, outputs, kernel, stride=stride, padding=kernel // 2)
             layers += [convolution, nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(DROPOUT)]
             inputs = outputs
@@ -65,15 +66,18 @@ class JointNetwork(nn.Module):
         self.linear = nn.Linear(2 * inputs, classes)
 
     def forward(self, curves: torch.Tensor) -> torch.Tensor:
-        """Return the logits [N, K]; velocities are computed from the positions."""
+        """Return the logits [N, K]."""
+        return torch.as_tensor(self.linear(self.find_features(curves)))
+
+    def find_features(self, curves: torch.Tensor) -> torch.Tensor:
+        """Return the inputs of the last layer, [N, F]; velocities are computed from the positions."""
         positions = curves[..., :POSITIONS]
         velocities = torch.diff(positions, dim=1, prepend=positions[:, :1]) / TYPICAL_STEP
 
         features = self.convolutions(torch.cat([curves, velocities], dim=-1).transpose(1, 2))
 
         # Pool over time: mean and maximum of each feature.
-        pooled = torch.cat([features.mean(dim=2), features.amax(dim=2)], dim=1)
-        return torch.as_tensor(self.linear(pooled))
+        return torch.cat([features.mean(dim=2), features.amax(dim=2)], dim=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,9 +105,7 @@ class JointClassifier:
             # A file without classes has the gestures of DVS128 Gesture.
             stored = metadata.get("classes")
             classes = GESTURES if stored is None else CLASSES.validate_json(stored)
-            # Only the weights of convolutions have three dimensions; their first one is the number of channels.
-            channels = [len(tensors[name]) for name in sorted(tensors) if tensors[name].ndim == 3]
-            network = JointNetwork(len(classes), channels)
+            network = JointNetwork(len(classes))
             network.load_state_dict(tensors)
             weight = float(metadata.get("weight", ""))
             enter = float(metadata.get("enter", ENTER))
@@ -123,15 +125,6 @@ class JointClassifier:
             "classes": CLASSES.dump_json(self.classes).decode(),
         }
         write_tensors(path, metadata, self.network.state_dict())
-
-    def classify_part(self, track: Track, start_us: int, stop_us: int) -> Float32s:
-        """Return the mean probabilities by joints of a part of a film, float32 [K]."""
-        # The last window reaches at most half of its length beyond the part.
-        starts_us = np.arange(start_us, max(start_us + 1, stop_us - JOINT_WINDOW_US // 2), JOINT_HOP_US)
-        curves, _ = sample_curves(track, starts_us, starts_us + JOINT_WINDOW_US)
-
-        with torch.no_grad():
-            return np.asarray(self.network(torch.from_numpy(curves)).softmax(dim=1).mean(dim=0).numpy())
 
     def combine(
         self, probabilities: Float32s, track: Track, start_us: NDArray[np.int64], end_us: NDArray[np.int64]
@@ -200,6 +193,13 @@ def trace_arms(track: Track) -> NDArray[np.float64]:
     joints = [JOINTS.index(f"{side}_{joint}") for side in OUTWARDS for joint in ("elbow", "wrist")]
 
     return np.concatenate([*positions, track.confidence[:, joints]], axis=1)[track.present]
+
+
+def mirror_curves(curves: Float32s) -> Float32s:
+    """Swap the right and the left arm in curves, [..., CURVES]."""
+    mirrored = curves[..., _SWAPPED]
+    mirrored[..., _BETWEEN_WRISTS] *= -1
+    return mirrored
 
 
 def sample_curves(

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import Brief, DataError, FormatError
+from ..base.errors import Brief, DataError, DvspipeError, FormatError
 from ..base.files import read_bytes, require_suffix, write_text
 from ..events import SensorSize
 from .network import JOINTS, Floats
@@ -28,8 +28,8 @@ COLUMNS = (
     "yaw_rad",
     *(f"{joint}_{name}" for joint in JOINTS for name in COORDINATES),
 )
-_INTEGER_COLUMNS = 4  # the first columns
-_MAX_VALUE = 2**62
+_WHOLE_COLUMNS = 4  # the first columns
+_MAX_WHOLE = 2**53  # larger numbers are not exact in float64
 _SHOULDERS = [JOINTS.index("left_shoulder"), JOINTS.index("right_shoulder")]
 
 
@@ -39,30 +39,12 @@ def find_runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
-def cumulate(values: Floats) -> Floats:
-    """Return sums [T + 1, ...] of the first rows of values [T, ...]: a range has the difference of two of them."""
-    return np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0)])
-
-
 def shows_shoulders(confidence: Floats) -> NDArray[np.bool_]:
     """Return whether the joints of a person are really seen, [...]: patterns can look like a person without shoulders.
 
     Of the confidence of the joints, [..., J], NaN counts as unseen.
     """
     return np.asarray(confidence[..., _SHOULDERS].mean(axis=-1) >= MIN_CONFIDENCE)
-
-
-@dataclass(frozen=True)
-class Gap:
-    """Interval without a person.
-
-    Args:
-        start_us: Time of the first picture without a person, in microseconds.
-        stop_us: Time of the next picture with a person, or of the last picture, in microseconds.
-    """
-
-    start_us: int
-    stop_us: int
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -133,28 +115,12 @@ class Track(Brief):
 
     def __str__(self) -> str:
         lasts_s = (self.times_us[-1] - self.times_us[0]) / 1e6
-        missing_s = sum(gap.stop_us - gap.start_us for gap in self.gaps) / 1e6
-        pictures = f"{len(self.times_us):,} pictures in {lasts_s:.1f} s"
-        return f"{pictures}, a person in {self.present.mean():.0%} of them, {len(self.gaps)} gaps ({missing_s:.1f} s)"
+        return f"{len(self.times_us):,} pictures in {lasts_s:.1f} s, a person in {self.present.mean():.0%} of them"
 
     @property
     def present(self) -> NDArray[np.bool_]:
         """Whether each picture shows the person, bool [N]."""
         return np.asarray(self.presence >= PRESENT)
-
-    @property
-    def gaps(self) -> tuple[Gap, ...]:
-        """Intervals without a person."""
-        last = len(self.times_us) - 1
-        return tuple(
-            Gap(int(self.times_us[start]), int(self.times_us[min(stop, last)]))
-            for start, stop in find_runs(~self.present)
-        )
-
-    @property
-    def rate_hz(self) -> float:
-        """Median picture rate in Hz; 0 for a single picture."""
-        return float(1e6 / np.median(np.diff(self.times_us))) if len(self.times_us) > 1 else 0.0
 
     def select(self, pictures: NDArray[np.bool_]) -> Self:
         """Return the track in some of its pictures, bool [N], at least one."""
@@ -201,54 +167,34 @@ class Track(Brief):
             FileError: If the file is missing or cannot be read.
             FormatError: If the file is not a valid CSV file of a track.
         """
+        content = read_bytes(Path(path))
         try:
-            rows = list(csv.reader(io.StringIO(read_bytes(Path(path)).decode(), newline="")))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise FormatError(f"{path}: not a CSV file of joints ({error})") from error
-        if not rows or tuple(rows[0]) != COLUMNS:
-            raise FormatError(f"{path}: wrong header (expected the {len(COLUMNS)} columns of tracked joints)")
+            rows = list(csv.reader(io.StringIO(content.decode(), newline="")))
+            if not rows or tuple(rows.pop(0)) != COLUMNS:
+                raise ValueError(f"found another header, expected the {len(COLUMNS)} columns of tracked joints")
+            for line, row in enumerate(rows, start=2):
+                if len(row) != len(COLUMNS):
+                    raise ValueError(f"line {line}: found {len(row)} cells, expected {len(COLUMNS)}")
 
-        cells = [_read_row(f"{path}: line {line}", row) for line, row in enumerate(rows[1:], start=2)]
-        integers = np.array([row[0] for row in cells], np.int64).reshape(-1, _INTEGER_COLUMNS)
-        numbers = np.array([row[1] for row in cells], np.float64).reshape(len(cells), len(COLUMNS) - _INTEGER_COLUMNS)
-        if len(cells) == 0 or len(np.unique(integers[:, 1:3], axis=0)) != 1:
-            counts = f"{len(np.unique(integers[:, 1:3], axis=0))} picture sizes in {len(cells)} rows"
-            raise FormatError(f"{path}: wrong rows (found {counts}, expected one size)")
+            table = np.array([[float(cell or "nan") for cell in row] for row in rows]).reshape(-1, len(COLUMNS))
+            whole = table[:, :_WHOLE_COLUMNS]
+            if not (np.abs(whole) < _MAX_WHOLE).all() or (whole % 1).any():
+                raise ValueError(f"expected whole numbers of {', '.join(COLUMNS[:_WHOLE_COLUMNS])}")
 
-        joints = numbers[:, 2:].reshape(len(cells), len(JOINTS), len(COORDINATES))
-        try:
+            integers = whole.astype(np.int64)
+            if len(np.unique(integers[:, 1:3], axis=0)) != 1:
+                raise ValueError("found no pictures, or pictures of several sizes, expected one size")
+
+            joints = table[:, -len(JOINTS) * len(COORDINATES) :].reshape(-1, len(JOINTS), len(COORDINATES))
             return cls(
                 times_us=integers[:, 0],
                 points_m=joints[..., 2:5],
                 points_px=joints[..., :2],
                 confidence=joints[..., 5],
-                presence=numbers[:, 0],
-                yaw=numbers[:, 1],
+                presence=table[:, _WHOLE_COLUMNS],
+                yaw=table[:, _WHOLE_COLUMNS + 1],
                 people=integers[:, 3],
                 size=SensorSize(width=int(integers[0, 1]), height=int(integers[0, 2])),
             )
-        except DataError as error:
-            raise FormatError(f"{path}: {error}") from error
-
-
-def _read_row(where: str, row: list[str]) -> tuple[list[int], list[float]]:
-    """Return the integers and the floating-point numbers of a row; empty cells become NaN."""
-    if len(row) != len(COLUMNS):
-        raise FormatError(f"{where}: wrong number of cells (found {len(row)}, expected {len(COLUMNS)})")
-
-    integers = list[int]()
-    numbers = list[float]()
-    for name, cell in zip(COLUMNS, row, strict=True):
-        try:
-            if len(integers) < _INTEGER_COLUMNS:
-                integers.append(int(cell))
-            else:
-                numbers.append(float(cell) if cell else np.nan)
-        except ValueError as error:
-            raise FormatError(f"{where}: wrong {name} (found {cell[:40]!r}, expected a number)") from error
-        if cell and not abs(integers[-1] if not numbers else numbers[-1]) < _MAX_VALUE:
-            raise FormatError(f"{where}: wrong {name} (found {cell[:40]!r}, expected a finite number)")
-
-    if min(integers[1:3]) < 1 or integers[3] < 0:
-        raise FormatError(f"{where}: wrong size or number of people (found {','.join(row[1:4])})")
-    return integers, numbers
+        except (DvspipeError, ValueError, csv.Error) as error:
+            raise FormatError(f"{path}: not a CSV file of joints ({error})") from error

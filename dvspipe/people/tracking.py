@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 
 from ..base.errors import VideoError
 from ..base.files import check_output
-from ..base.progress import NamedStep, Progress, ignore_progress
+from ..base.progress import Progress, ignore_progress
 from ..events import SensorSize
-from ..video.config import VideoSettings
 from ..video.names import camera_of
 from ..video.opencv import cv2
 from ..video.opening import open_video
 from .body import to_body_frame
-from .config import FilmTrackSettings, TrackSettings
+from .config import TrackSettings
 from .network import JOINTS, Floats, InputSquare, Look, PoseNetwork, Sighting
 from .track import PRESENT, Track, find_runs, shows_shoulders
 
@@ -47,8 +46,6 @@ ON_TIME = 0.95  # relative to the picture interval; less than 1, because videos 
 _NOSE = JOINTS.index("nose")
 
 SMOOTHING_US = 70_000  # half width of the window: two pictures at 30 fps; preserves the amplitude of 5 Hz clapping
-MIN_BRIGHTNESS = 0.02  # three films, darkened: joints are found down to 0.014 to 0.022, with noise of one grey level
-BRIGHTNESS_EVERY_US = 500_000  # brightness changes slowly; other frames are decoded, but not averaged
 
 
 @dataclass(frozen=True)
@@ -59,56 +56,6 @@ class _Detection:
     sighting: Sighting | None
     presence: float
     people: int
-
-
-def track_film(
-    path: str | Path,
-    settings: TrackSettings,
-    *,
-    video: VideoSettings = VideoSettings(),
-    look: Look | None = None,
-    progress: Progress = ignore_progress,
-) -> Track:
-    """Track the joints of the largest person in a film; see `dvspipe.track`."""
-    if camera_of(path) is not None:
-        raise VideoError(f"{path}: cannot track a camera (expected a video file or a folder of images)")
-
-    film = open_video(path, video)
-    count = film.estimate_selected()
-    return track_pictures(
-        film.pictures(), film.size, settings, name=film.name, look=look, progress=progress, count=count
-    )
-
-
-def check_brightness(path: str | Path, *, video: VideoSettings = VideoSettings()) -> float:
-    """Return the mean brightness of a film, 0 to 1, and refuse a film that is too dark to find joints in it.
-
-    Args:
-        path: Video file or folder of images.
-        video: Settings for reading the video.
-
-    Returns:
-        Mean of the coded red, green and blue values of a frame per half second, relative to white.
-
-    Raises:
-        VideoError: If the mean brightness is below 0.02, or the video cannot be read.
-    """
-    film = open_video(path, video)
-    last_us = -BRIGHTNESS_EVERY_US
-    means = list[float]()
-
-    for t_us, picture in film.pictures():
-        if t_us - last_us >= BRIGHTNESS_EVERY_US:
-            means.append(float(picture.mean()) / 255)
-            last_us = t_us
-
-    brightness = float(np.mean(means))
-    if brightness < MIN_BRIGHTNESS:
-        raise VideoError(
-            f"{film.name}: too dark (found a mean brightness of {100 * brightness:.1f} %, expected "
-            f"{100 * MIN_BRIGHTNESS:g} % or more)"
-        )
-    return brightness
 
 
 def track_pictures(
@@ -386,11 +333,9 @@ def _space_evenly(length: int, side: float) -> Floats:
 def track(
     source: str | Path,
     out: str | Path | None = None,
-    config: FilmTrackSettings = FilmTrackSettings(),
+    config: TrackSettings = TrackSettings(),
     *,
-    preview: str | Path | None = None,
     overwrite: bool = False,
-    look: Look | None = None,
     progress: Progress = ignore_progress,
 ) -> Track:
     """Track the joints of the largest person in a video.
@@ -399,30 +344,26 @@ def track(
         source: Video, GIF or image folder.
         out: CSV file for the joints. Default: not written.
         config: Settings for reading the video and of tracking.
-        preview: Also write a .webm video with the joints drawn over the video. Default: not written.
         overwrite: Replace existing files.
-        look: Pose network; default: the network included in dvspipe.
         progress: Called with the number of pictures read and the total, 0 if unknown.
 
     Raises:
-        FileError: If a suffix is wrong, or a file exists or cannot be written.
+        FileError: If the suffix is wrong, or the file exists or cannot be written.
         VideoError: If the video is missing, cannot be decoded or shows no person, or if it is a camera.
 
     Example:
-        >>> track("clap.mp4", "joints.csv", FilmTrackSettings(max_fps=15)).size  # doctest: +SKIP
+        >>> track("clap.mp4", "joints.csv", TrackSettings(max_fps=15)).size  # doctest: +SKIP
     """
     table = check_output(out, "joints", ".csv", overwrite=overwrite)
-    video = check_output(preview, "a preview of a track", ".webm", overwrite=overwrite)
-    tracking = progress if video is None else NamedStep(progress, "pictures", 0, 2)
-    tracked = track_film(source, config, video=config, look=look, progress=tracking)
+    if camera_of(source) is not None:
+        raise VideoError(f"{source}: cannot track a camera (expected a video file or a folder of images)")
+
+    film = open_video(source, config)
+    count = film.estimate_selected()
+    tracked = track_pictures(film.pictures(), film.size, config, name=film.name, progress=progress, count=count)
     if (people := int(tracked.people.max())) > 1:
         log.warning("%s: %d people in the video; the largest person is tracked", source, people)
 
-    if video is not None:
-        from .skeletons import write_track_preview
-
-        drawing = NamedStep(progress, "preview", 1, 2)
-        write_track_preview(tracked, Path(source), video, video=config, progress=drawing)
     if table is not None:
         tracked.write(table)
     return tracked

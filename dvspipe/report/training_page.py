@@ -83,8 +83,6 @@ def _wrong_table(test: TestResult) -> Table:
 def _classifier_table(test: TestResult) -> Table:
     """Return the test accuracy, compared with chance, with confidence intervals."""
     rows = [("This spiking network", test.accuracy, test.correct, test.samples)]
-    if (joints := test.joints) is not None:
-        rows.insert(0, ("Joint network, which decides on videos", joints.accuracy, joints.correct, joints.samples))
 
     cells = [(name, f"{100 * accuracy:.2f}", _interval(correct, count)) for name, accuracy, correct, count in rows]
     chance = ("Chance", f"{100 / len(test.classes):.2f}", "")

@@ -274,8 +274,6 @@ class TestResult(Scores):
     """Number of samples of the validation part; None without one, and in earlier runs."""
     train_accuracy: float | None = None
     """Accuracy of the chosen epoch on the training part, in evaluation mode, 0 to 1; None in runs of version 0.1."""
-    joints: Share | None = None
-    """Test of the joint network of `dvspipe learn`; None without a joint network."""
     findings: tuple[str, ...] = ()
     """What limits the result and what to do about it, a line each."""
     command: str

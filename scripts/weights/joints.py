@@ -15,15 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from arms import draw_tracks, sample_windows
+from joint_training import JointWindows, count_correct, train_joints
 from movements import REPERTOIRE
 from numpy.typing import NDArray
 from tracked import mirror_class
 
 from dvspipe.base.gestures import GESTURES, OTHER
-from dvspipe.oneshot.arms import draw_tracks, sample_windows
 from dvspipe.people import Track
-from dvspipe.people.joint_training import JointWindows, count_correct, train_joints
-from dvspipe.people.joints import JOINT_WINDOW_US, POSITIONS, JointClassifier, sample_curves
+from dvspipe.people.joints import JOINT_WINDOW_US, POSITIONS, JointClassifier, mirror_curves, sample_curves
 
 WEIGHT = 0.7  # weight of the log probabilities by joints, chosen with ENTER and BIAS on 117 films
 ENTER = 0.85  # probability from which a gesture of a film is certain
@@ -50,8 +50,6 @@ RAISED = -0.5  # height of a raised wrist, in arm lengths from the shoulder
 MAX_DOUBT = 0.7  # doubt that remains in a wrist that performs a gesture, relative to the drawn doubt
 
 MIRRORED = np.array([GESTURES.index(mirror_class(name)) for name in GESTURES])
-MIRRORED_CURVES = np.r_[6:12, 0:6, 12:15, 18:21, 15:18, 23:25, 21:23]
-BETWEEN_WRISTS = slice(13, 15)  # up and forwards
 
 
 def find_label(name: str) -> int:
@@ -106,8 +104,7 @@ def cut_rendered(folder: Path) -> JointWindows:
 def mirror(windows: JointWindows, chosen: NDArray[np.bool_]) -> JointWindows:
     """Swap the left and right arm of the chosen windows."""
     curves = windows.curves.copy()
-    curves[chosen] = curves[chosen][..., MIRRORED_CURVES]
-    curves[chosen, :, BETWEEN_WRISTS] *= -1
+    curves[chosen] = mirror_curves(curves[chosen])
     return JointWindows(curves, np.where(chosen, MIRRORED[windows.labels], windows.labels))
 
 

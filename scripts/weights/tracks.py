@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dvspipe.people import JOINTS, Track, make_track, track_film
+from dvspipe.people import JOINTS, Track, make_track
 from dvspipe.people.films import JOINT_LOOKS
 from dvspipe.people.network import Floats
+from dvspipe.people.tracking import track as track_person
 
 HELD_OUT = ("vicon-5", "vicon-7", "vicon-10")  # people whose tracks only test the networks
 Clip = tuple[str, str, Track]  # class, name, track
@@ -151,7 +152,7 @@ def convert_laban(folder: Path) -> Iterator[Clip]:
 def convert_intel(folder: Path) -> Iterator[Clip]:
     for path in sorted(folder.rglob("*.m[kp][v4]")):
         name = CLAP if path.stem == "school" else "sign"
-        yield name, f"intel-1_{path.stem}", track_film(path, JOINT_LOOKS)
+        yield name, f"intel-1_{path.stem}", track_person(path, config=JOINT_LOOKS)
 
 
 SOURCES = {
@@ -179,7 +180,8 @@ def main() -> None:
             part = "test" if clip.split("_")[0] in HELD_OUT else "training"
             folder = arguments.tracks / part / name
             folder.mkdir(parents=True, exist_ok=True)
-            every = max(1, round(track.rate_hz / RATE_HZ))
+            rate_hz = 1e6 / np.median(np.diff(track.times_us))
+            every = max(1, round(rate_hz / RATE_HZ))
             track.select(np.arange(len(track.times_us)) % every == 0).write(folder / f"{clip}.csv")
             counts[name] += 1
         print(f"{source}: {dict(counts)}", flush=True)

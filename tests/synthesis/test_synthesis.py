@@ -482,7 +482,7 @@ def test_interrupted_folder_resumes_and_grows(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_few(tmp_path, progress=interrupt)  # type: ignore[arg-type]
+        write_few(tmp_path, progress=interrupt)
     assert len(list(tmp_path.glob("*/*"))) == 4
     kept = {file: file.stat().st_mtime_ns for file in tmp_path.glob("*/*")}
     calls: list[tuple[int, int]] = []

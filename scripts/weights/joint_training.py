@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..base.progress import Progress, ignore_progress
-from .joints import Float32s, JointClassifier, JointNetwork
+from dvspipe.base.progress import Progress, ignore_progress
+from dvspipe.people.joints import Float32s, JointClassifier, JointNetwork
 
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 1e-2

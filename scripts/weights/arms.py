@@ -9,14 +9,14 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+from joint_training import JointWindows
 from numpy.typing import NDArray
 
-from ..people import JOINTS, OUTWARDS, Track, make_track
-from ..people.films import JOINT_LOOKS
-from ..people.joint_training import JointWindows
-from ..people.joints import JOINT_WINDOW_US, sample_curves
-from ..people.tracking import ON_TIME
-from ..synthesis import Repertoire, draw_person, plan_clip, pose_person
+from dvspipe.people import JOINTS, OUTWARDS, Track, make_track
+from dvspipe.people.films import JOINT_LOOKS
+from dvspipe.people.joints import JOINT_WINDOW_US, sample_curves
+from dvspipe.people.tracking import ON_TIME
+from dvspipe.synthesis import Repertoire, draw_person, plan_clip, pose_person
 
 Floats = NDArray[np.float64]
 
@@ -65,7 +65,7 @@ def draw_tracks(repertoire: Repertoire, labels: Iterable[int], rng: np.random.Ge
     """Yield the exact track of a random person for each label, and the label."""
     times_us = np.arange(0, TRACK_US + TRACK_MARGIN_US, 1_000_000 // TRACK_HZ)
     for label in labels:
-        plan = plan_clip(label, rng, TRACK_US, repertoire)
+        plan = plan_clip(label, rng, TRACK_US)
         pose = pose_person(plan, draw_person(rng), rng, times_us / 1e6, repertoire)
 
         # Only the arms have places; joints of other parts of the body stay at the origin.
