@@ -82,8 +82,6 @@ def write_gestures(
     written = write_recordings(out, record, work, jobs=jobs, progress=progress)
     if people < MIN_PEOPLE:
         log.info("training needs at least %d people", MIN_PEOPLE)
-    else:
-        log.info("next: dvspipe train gesture root=%s", out)
     return written
 
 
