@@ -310,22 +310,22 @@ def test_pictures_do_not_depend_on_earlier_pictures():
 
 def paint(depths, caps=(False, False)):
     """Paint two crossing bars on 12 x 7 pixels: horizontal with tone 1, vertical with tone 2."""
-    pictures = np.zeros((1, 7, 12), np.float32)
-    ends = np.array([[[[0.0, 3.5, 1], [12, 3.5, 1]], [[6, 0, 1], [6, 7, 1]]]])
-    lit = np.zeros((1, 2, 2))
+    picture = np.zeros((7, 12), np.float32)
+    ends = np.array([[[0.0, 3.5, 1], [12, 3.5, 1]], [[6, 0, 1], [6, 7, 1]]])
+    lit = np.zeros((2, 2))
     limbs = Limbs(
         ends=ends,
-        depth=np.array([depths], float),
+        depth=np.array(depths, float),
         lit=lit,
-        slide=np.zeros((1, 2)),
+        slide=np.zeros(2),
         along=np.zeros((2, 2)),
         girth=np.ones(2),
         caps=np.array([caps, caps]),
         tone=np.array([1.0, 2.0]),
         texture=np.zeros(2, np.int64),
     )
-    paint_limbs(pictures, limbs, np.ones((1, 64, 64), np.float32), 1.0)
-    return pictures[0]
+    paint_limbs(picture, limbs, np.ones((1, 64, 64), np.float32), 1.0)
+    return picture
 
 
 def test_nearer_limb_hides_the_farther_limb():
