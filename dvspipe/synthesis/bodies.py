@@ -34,6 +34,7 @@ TEXEL_M = 0.006  # size of a cell
 SKIN, CLOTH = 0, 1
 _SHIFT = 5  # fractional bits of drawn coordinates
 FEET_M = 1.38  # distance from the shoulders down to the feet
+PULL_PX = 6  # upper bound of the pull on a shirt
 _CHEST_M = 0.10  # distance from the shoulders to the front of the chest
 
 
@@ -282,31 +283,49 @@ def paint_head(person: Person, scene: Scene) -> Layer:
         tuft = [(0.1 * h, 1.0 * h), (0.32 * h, 0.9 * h), (0.36 * h, 0.7 * h), (0.2 * h, fringe)]
         canvas.fill(_mirrored(tuft), strands)
 
-    for side in (-1, 1):
-        canvas.fill(_oval(side * 0.16 * h, 0.55 * h, 0.2 * h, 0.14 * h), 0.7 * skin)  # eye socket
-        canvas.fill(_oval(side * 0.16 * h, 0.53 * h, 0.13 * h, 0.06 * h), 1.1 * skin)
-        canvas.fill(_oval(side * 0.16 * h, 0.53 * h, 0.06 * h, 0.06 * h), 0.03)
-        canvas.fill(_oval(side * 0.16 * h, 0.63 * h, 0.19 * h, 0.035 * h), 0.5 * (hair + 0.4 * skin))
+    # Ovals in units of the head: column, row, width, height, tone. Eyes: socket, white, iris, brow, and glasses.
+    eye = [
+        (0.16, 0.55, 0.2, 0.14, 0.7 * skin),
+        (0.16, 0.53, 0.13, 0.06, 1.1 * skin),
+        (0.16, 0.53, 0.06, 0.06, 0.03),
+        (0.16, 0.63, 0.19, 0.035, 0.5 * (hair + 0.4 * skin)),
+    ]
+    if person.glasses:
+        eye += [(0.17, 0.53, 0.28, 0.2, 0.1 * skin), (0.17, 0.53, 0.21, 0.14, 0.8 * skin)]
 
-        if person.glasses:
-            canvas.fill(_oval(side * 0.17 * h, 0.53 * h, 0.28 * h, 0.2 * h), 0.1 * skin)
-            canvas.fill(_oval(side * 0.17 * h, 0.53 * h, 0.21 * h, 0.14 * h), 0.8 * skin)
-
-    canvas.fill(_oval(0.03 * h, 0.38 * h, 0.06 * h, 0.2 * h), 1.15 * skin)  # lit side of the nose, and its shadow
-    canvas.fill(_oval(0.0, 0.30 * h, 0.13 * h, 0.04 * h), 0.45 * skin)
-    canvas.fill(_oval(0, 0.19 * h, 0.26 * h, 0.05 * h), 0.45 * skin)
+    # The lit side of the nose, and its shadow; the mouth.
+    middle = [
+        (0.03, 0.38, 0.06, 0.2, 1.15 * skin),
+        (0.0, 0.30, 0.13, 0.04, 0.45 * skin),
+        (0.0, 0.19, 0.26, 0.05, 0.45 * skin),
+    ]
+    for side, ovals in ((-1, eye), (1, eye), (1, middle)):
+        for x, y, width, height, tone in ovals:
+            canvas.fill(_oval(side * x * h, y * h, width * h, height * h), tone)
 
     return canvas.layer()
 
 
-def layer_maps(layer: Layer, scene: Scene, rest: Floats, moved: Floats) -> Floats:
-    """Return affine maps from picture coordinates to layer cells, [T, 2, 3], from three points at rest and moved."""
+def move_layer(layer: Layer, scene: Scene, rest: Floats, moved: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the motion of a layer, from three points at rest and moved.
+
+    Returns:
+        Affine maps from picture coordinates to layer cells, [T, 2, 3], and the part of the picture that the layer
+        reaches: first column and row, and last ones + 1, [T, 4].
+    """
     # A layer is flat, so its motion is an affine map, given by three points in homogeneous coordinates (x, y, 1).
     cells = FINE * (scene.camera.project(rest)[:, :2] - (layer.left_px, layer.top_px))  # [3, 2]
-    corners = scene.camera.project(moved)
-    corners[..., 2] = 1.0
+    points = scene.camera.project(moved)
+    points[..., 2] = 1.0
+    maps = np.linalg.solve(points, np.broadcast_to(cells, (len(points), 3, 2))).transpose(0, 2, 1)
 
-    return np.asarray(np.linalg.solve(corners, np.broadcast_to(cells, (len(corners), 3, 2))).transpose(0, 2, 1))
+    # The corners of the layer in the picture, by the inverse map, with a margin for the pull.
+    rows, columns = layer.cells.shape[:2]
+    corners = np.array([[0, columns, 0, columns], [0, 0, rows, rows]])
+    reached = np.linalg.solve(maps[..., :2], corners - maps[..., 2:])  # [T, 2, 4]
+    ends = np.concatenate([reached.min(axis=2) - PULL_PX, reached.max(axis=2) + PULL_PX], axis=1)
+    size = (scene.sensor.width, scene.sensor.height)
+    return np.asarray(maps), np.clip(ends, 0, size * 2).astype(np.int64)
 
 
 def torso_pull(scene: Scene, pose: Pose) -> tuple[NDArray[np.float32], Floats]:
@@ -377,10 +396,10 @@ class Limbs(NamedTuple):
     tone: Floats
     texture: NDArray[np.int64]
 
-    def at(self, moments: slice) -> Limbs:
-        """Select times."""
+    def at(self, moment: int) -> Limbs:
+        """Select a time."""
         return self._replace(
-            ends=self.ends[moments], depth=self.depth[moments], lit=self.lit[moments], slide=self.slide[moments]
+            ends=self.ends[moment], depth=self.depth[moment], lit=self.lit[moment], slide=self.slide[moment]
         )
 
 

@@ -7,7 +7,9 @@ size and sharpness of the picture, or the sensor; `digits_fit` contains values f
 
 from __future__ import annotations
 
+import logging
 import math
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -18,16 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import DataError
-from ..base.pool import ALL, Shard
-from ..base.progress import Progress
+from ..base.progress import Progress, ignore_progress
 from ..datasets.mnist import DIGIT_PX, MnistPart, read_mnist
 from ..events import Events, SensorSize, concatenate
 from ..formats import write
 from ..simulator import SimulatorConfig, simulate
 from ..video.frames import Frame
-from ..video.writing import write_video
 from .digits_fit import read_fit
-from .writing import SynthesisRecord, write_recordings
+from .writing import SynthesisRecord, Written, require_at_least, write_recordings
 
 DIGIT_SENSOR = SensorSize(width=34, height=34)
 NMNIST_PARTS: tuple[MnistPart, ...] = get_args(MnistPart)
@@ -37,6 +37,8 @@ LEAD_US = 20_000  # time before the recording for the low-pass filter to settle
 LEGS = 3
 
 Floats = NDArray[np.float64]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -183,78 +185,63 @@ class DigitsRecord(SynthesisRecord):
     """Constants of `DigitsFit`."""
 
 
-@dataclass(frozen=True)
-class DigitsPlan:
-    """Digits to record.
-
-    Args:
-        mnist: Folder of the MNIST files.
-        train: Number of recordings of training images.
-        test: Number of recordings of test images.
-        seed: Random seed; with the same seed, a larger number of recordings only adds recordings.
-        exclude: Folder in the layout of N-MNIST; images recorded there are excluded.
-        videos: Whether to write the videos too, as videos/Train/<digit>/<id>.webm in sRGB.
-    """
-
-    mnist: Path
-    train: int
-    test: int = 0
-    seed: int = 0
-    exclude: Path | None = None
-    videos: bool = False
-
-
 def write_digits(
-    folder: Path,
-    plan: DigitsPlan,
+    out: Path,
     *,
-    jobs: int | str = 1,
-    shard: Shard = ALL,
-    progress: Progress | None = None,
-) -> int:
-    """Write synthetic digits in the layout of N-MNIST; return the number of new files.
+    mnist: Path,
+    count: int = 10_000,
+    test: int = 0,
+    seed: int = 0,
+    exclude: Path | None = None,
+    jobs: int | str = 2,
+    progress: Progress = ignore_progress,
+) -> Written:
+    """Record MNIST digits with a simulated sensor and the camera motion of N-MNIST; existing files are kept.
 
-    Files are Train/<digit>/<id>.bin and Test/<digit>/<id>.bin. `<id>` is the row of the image in MNIST, counted from 1.
-    The recorded images are chosen at random.
+    The layout is N-MNIST's: ID is the row of the image in MNIST, counted from one. The recorded images are chosen at
+    random.
 
     Args:
-        folder: Output folder; existing files with the same settings are kept.
-        plan: Digits to record.
-        jobs: Number of local processes, or the address of a Ray cluster; see `map_items`.
-        shard: Part of the files to write, selected by path.
-        progress: Called with the number of finished files and the total.
+        out: Output folder for Train/DIGIT/ID.bin.
+        mnist: Folder of the MNIST files.
+        count: Number of MNIST training images to record, > 0.
+        test: Number of MNIST test images to record, into Test/DIGIT.
+        seed: Seed of the random generators; with the same seed, larger numbers only add recordings.
+        exclude: N-MNIST folder: skip the MNIST images recorded there; default: none.
+        jobs: Number of worker processes, or ray, or ray://HOST:PORT for a Ray cluster.
+        progress: Called with the number of files done and the total.
 
     Raises:
+        ConfigError: If a number is out of range.
         DataError: If there are fewer images than recordings, or the folder contains recordings with other settings.
         FileError: If an MNIST file cannot be read, or the folder cannot be written.
     """
-    left_out = {part: _recorded_ids(plan.exclude, part) if plan.exclude else set() for part in NMNIST_PARTS}
+    require_at_least(1, count=count)
+    require_at_least(0, test=test, seed=seed)
+    left_out = {part: _recorded_ids(exclude, part) if exclude else set() for part in NMNIST_PARTS}
     work: dict[Path, Callable[[Path], object]] = {}
-    for stream, (part, count) in enumerate(zip(NMNIST_PARTS, (plan.train, plan.test), strict=True)):
-        if not count:
+    for stream, (part, recorded) in enumerate(zip(NMNIST_PARTS, (count, test), strict=True)):
+        if not recorded:
             continue
 
-        images, labels = read_mnist(plan.mnist, part)
-        order = np.random.default_rng([plan.seed, stream]).permutation(len(images))
+        images, labels = read_mnist(mnist, part)
+        order = np.random.default_rng([seed, stream]).permutation(len(images))
         rows = [row for row in order.tolist() if row + 1 not in left_out[part]]
-        if len(rows) < count:
+        if len(rows) < recorded:
             raise DataError(
-                f"{plan.mnist}: too few MNIST {part} images are left (found {len(rows)}, expected {count} or more)"
+                f"{mnist}: too few MNIST {part} images are left (found {len(rows)}, expected {recorded} or more)"
             )
 
-        for row in rows[:count]:
+        for row in rows[:recorded]:
             path = Path(part.capitalize(), str(labels[row]), f"{row + 1:05}.bin")
-            seed = [plan.seed, stream, row]
-            work[path] = partial(_write_events, image=images[row], seed=seed)
-            if plan.videos:
-                work["videos" / path.with_suffix(".webm")] = partial(_write_video, image=images[row], seed=seed)
+            work[path] = partial(_write_events, image=images[row], seed=[seed, stream, row])
 
     record = DigitsRecord(
-        seed=plan.seed,
-        left_out={part: len(ids) for part, ids in left_out.items()},
-        fitted=read_fit().model_dump(),
+        seed=seed, left_out={part: len(ids) for part, ids in left_out.items()}, fitted=read_fit().model_dump()
     )
-    return write_recordings(folder, record, work, jobs=jobs, shard=shard, progress=progress)
+    written = write_recordings(out, record, work, jobs=jobs, progress=progress)
+    log.info("next: %s test_root=NMNIST", shlex.join(["dvspipe", "train", "nmnist-synthetic", f"root={out}"]))
+    return written
 
 
 def _recorded_ids(folder: Path, part: MnistPart) -> set[int]:
@@ -267,12 +254,3 @@ def _recorded_ids(folder: Path, part: MnistPart) -> set[int]:
 
 def _write_events(path: Path, image: NDArray[np.uint8], seed: list[int]) -> None:
     write(path, record_digit(image, np.random.default_rng(seed)))
-
-
-def _write_video(path: Path, image: NDArray[np.uint8], seed: list[int]) -> None:
-    write_video(path, map(_to_srgb, digit_frames(image, np.random.default_rng(seed))))
-
-
-def _to_srgb(frame: Frame) -> Frame:
-    """Convert a luminance frame to uint8 in sRGB (IEC 61966-2-1); no value is in the linear part near zero."""
-    return Frame(frame.t_us, np.rint(255 * (1.055 * frame.image ** (1 / 2.4) - 0.055)).astype(np.uint8))

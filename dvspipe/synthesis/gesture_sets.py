@@ -1,35 +1,27 @@
-"""Data sets of rendered gestures: which clips they have, and how they are written."""
+"""Folders of rendered gestures: the verb `synth gestures`."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from functools import cache
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
-from ..base.files import read_bytes
+from ..base.errors import ConfigError
 from ..base.gestures import GESTURES, OTHER
-from ..base.pool import ALL, Shard
-from ..base.progress import Progress
+from ..base.progress import Progress, ignore_progress
 from ..events import GESTURE_SENSOR, Events
 from ..formats import SYNTHETIC_GESTURES, write
-from ..video.writing import write_video
-from .config import CameraKind
-from .filmed import SETTINGS_NAME, FilmedGestures
-from .gestures import CLIP_US, DVS128_GESTURES, RENDERING, Repertoire
-from .recording import (
-    GestureClip,
-    draw_clip_webcam,
-    draw_light,
-    film_gesture,
-    gesture_frames,
-    record_film,
-    record_gesture,
-)
-from .tracked import TRACK_FILES, read_movements
-from .writing import SynthesisRecord, write_recordings
+from .gestures import CLIP_US, RENDERING
+from .recording import GestureClip, draw_light, record_film, record_gesture
+from .writing import SynthesisRecord, Written, require_at_least, write_recordings
+
+MIN_PEOPLE = 3  # one per part of a data set
+
+log = logging.getLogger(__name__)
 
 
 class GesturesRecord(SynthesisRecord):
@@ -40,154 +32,64 @@ class GesturesRecord(SynthesisRecord):
     """Duration of a clip in microseconds."""
     rendering: int = RENDERING
     """Version of the rendering."""
-    tracks: str | None = None
-    """Digest of the tracks of real people; None: no tracks."""
-
-
-@dataclass(frozen=True)
-class GesturesPlan:
-    """Gestures to record.
-
-    Args:
-        people: Number of identities.
-        clips: Number of clips per person, class and camera.
-        seed: Random seed; with the same seed, more people or clips only add recordings.
-        duration_us: Duration of a clip in microseconds.
-        videos: Whether to write the rendered videos too.
-        camera: `dvs`: DVS128; `webcam`: converted video of a webcam or phone; `both`: one clip of each.
-        tracks: Folder of tracks of real people, <class>/<name>.csv, for a share of the movements; or folder written by
-            `FilmedGestures.write`, with its own classes; None: no tracks.
-        other: Number of clips of other gestures per clip of another class; they vary more than any gesture.
-    """
-
-    people: int
-    clips: int
-    seed: int = 0
-    duration_us: int = CLIP_US
-    videos: bool = False
-    camera: CameraKind = "dvs"
-    tracks: Path | None = None
-    other: int = 3
-
-    @property
-    def count(self) -> int:
-        """Number of recordings."""
-        clips = self.list_clips(read_repertoire(self.tracks).classes)
-        return sum(1 for _ in clips) * (2 if self.camera == "both" else 1)
-
-    def list_clips(self, classes: Sequence[str]) -> Iterator[GestureClip]:
-        """Yield all clips of these classes; each is recorded by one camera, or by both."""
-        for person, (label, name) in product(range(self.people), enumerate(classes)):
-            for number in range(self.clips * (self.other if name == OTHER else 1)):
-                yield GestureClip(label, person=person, clip=number, seed=self.seed, duration_us=self.duration_us)
 
 
 def write_gestures(
-    folder: Path,
-    plan: GesturesPlan,
+    out: Path,
     *,
-    jobs: int | str = 1,
-    shard: Shard = ALL,
-    progress: Progress | None = None,
-) -> int:
-    """Write the recordings (and videos) of a plan; return the number of new files.
-
-    Files are <class>/user<person>_<light>_<clip>.h5 for a DVS128, and <class>/user<person>_webcam_<clip>.h5.
+    people: int = 30,
+    clips: int = 3,
+    other: int = 3,
+    seed: int = 0,
+    duration_us: int = CLIP_US,
+    camera: Literal["dvs", "webcam", "both"] = "dvs",
+    jobs: int | str = 2,
+    progress: Progress = ignore_progress,
+) -> Written:
+    """Make recordings of rendered people who perform the gestures of DVS128 Gesture; existing files are kept.
 
     Args:
-        folder: Output folder; existing files with the same settings are kept.
-        plan: Gestures to record.
-        jobs: Number of local processes, or the address of a Ray cluster; see `map_items`.
-        shard: Part of the files to write, selected by path.
-        progress: Called with the number of finished files and the total.
+        out: Output folder for CLASS/userPERSON_CAMERA_CLIP.h5.
+        people: Number of people, > 0.
+        clips: Number of clips per person, class and camera, > 0.
+        other: Clips of other gestures per clip of another class, > 0; they vary more than any gesture.
+        seed: Seed of the random generators; with the same seed, more people or clips only add recordings.
+        duration_us: Length of a clip in microseconds, 100,000 to 60,000,000.
+        camera: Camera: a simulated DVS128, a webcam or phone with converted videos, or a clip of each.
+        jobs: Number of worker processes, or ray, or ray://HOST:PORT for a Ray cluster.
+        progress: Called with the number of clips done and the total.
 
     Raises:
+        ConfigError: If a number is out of range.
         DataError: If the folder contains other files, or recordings with other settings.
         FileError: If the folder cannot be written, or another process is writing to it.
     """
+    require_at_least(1, people=people, clips=clips, other=other)
+    require_at_least(0, seed=seed)
+    if not 100_000 <= duration_us <= 60_000_000:
+        raise ConfigError(f"duration_us = {duration_us}: out of range (expected 100000 to 60000000)")
+
     work: dict[Path, Callable[[Path], object]] = {}
-    repertoire = read_repertoire(plan.tracks)  # report errors before work starts
-    digest = None if plan.tracks is None else _digest_tracks(plan.tracks)
+    for clip in _list_clips(people, clips, other, seed, duration_us):
+        stem = Path(GESTURES[clip.label], f"user{clip.person:03d}")
+        if camera != "webcam":
+            path = Path(f"{stem}_{draw_light(clip.seeds)}_{clip.clip:02d}.h5")
+            work[path] = partial(_write_clip, clip=clip, record=record_gesture)
+        if camera != "dvs":
+            work[Path(f"{stem}_webcam_{clip.clip:02d}.h5")] = partial(_write_clip, clip=clip, record=record_film)
 
-    for clip in plan.list_clips(repertoire.classes):
-        planned = _PlannedClip(clip, plan.tracks, digest)
-        class_folder = Path(repertoire.classes[clip.label])
-
-        if plan.camera != "webcam":
-            path = class_folder / f"user{clip.person:03d}_{draw_light(clip.seeds)}_{clip.clip:02d}.h5"
-            work[path] = planned.write_events
-            if plan.videos:
-                work[path.with_suffix(".webm")] = planned.write_video
-
-        if plan.camera != "dvs":
-            path = class_folder / f"user{clip.person:03d}_webcam_{clip.clip:02d}.h5"
-            work[path] = planned.write_film_events
-            if plan.videos:
-                work[path.with_suffix(draw_clip_webcam(clip, repertoire).suffix)] = planned.write_film
-
-    record = GesturesRecord(seed=plan.seed, duration_us=plan.duration_us, tracks=digest)
-    return write_recordings(folder, record, work, jobs=jobs, shard=shard, progress=progress)
+    record = GesturesRecord(seed=seed, duration_us=duration_us)
+    written = write_recordings(out, record, work, jobs=jobs, progress=progress)
+    if people < MIN_PEOPLE:
+        log.info("training needs at least %d people", MIN_PEOPLE)
+    return written
 
 
-@dataclass(frozen=True)
-class _PlannedClip:
-    """Clip of a plan, with functions that write it.
-
-    Args:
-        clip: Clip.
-        tracks: Folder of tracks; None: no tracks.
-        digest: Digest of the folder; the same folder may change later.
-    """
-
-    clip: GestureClip
-    tracks: Path | None
-    digest: str | None
-
-    @property
-    def repertoire(self) -> Repertoire:
-        """Classes and their movements."""
-        return _read_once(self.tracks, self.digest)
-
-    def write_events(self, path: Path) -> None:
-        self._write(path, record_gesture(self.clip, repertoire=self.repertoire))
-
-    def write_film_events(self, path: Path) -> None:
-        self._write(path, record_film(self.clip, repertoire=self.repertoire))
-
-    def write_video(self, path: Path) -> None:
-        write_video(path, gesture_frames(self.clip, repertoire=self.repertoire))
-
-    def write_film(self, path: Path) -> None:
-        film_gesture(path.with_suffix(""), self.clip, repertoire=self.repertoire)
-
-    def _write(self, path: Path, events: Events) -> None:
-        write(path, [events], GESTURE_SENSOR, source=SYNTHETIC_GESTURES, settings={"synthesis": asdict(self.clip)})
+def _list_clips(people: int, clips: int, other: int, seed: int, duration_us: int) -> Iterator[GestureClip]:
+    for person, (label, name) in product(range(people), enumerate(GESTURES)):
+        for number in range(clips * (other if name == OTHER else 1)):
+            yield GestureClip(label, person=person, clip=number, seed=seed, duration_us=duration_us)
 
 
-def read_repertoire(folder: Path | None) -> Repertoire:
-    """Read the classes and movements of a folder of tracks; see `GesturesPlan.tracks`.
-
-    Raises:
-        DataError: If the folder contains no tracks.
-        FileError: If a file is missing or corrupted.
-    """
-    if folder is None:
-        return DVS128_GESTURES
-    if (folder / SETTINGS_NAME).is_file():
-        return FilmedGestures.read(folder / SETTINGS_NAME).to_repertoire(folder)
-    return Repertoire(tracked=read_movements(folder, GESTURES, OTHER))
-
-
-@cache
-def _read_once(folder: Path | None, _digest: str | None) -> Repertoire:
-    """Read a repertoire once per process; it is read again if the digest of its folder differs."""
-    return read_repertoire(folder)
-
-
-def _digest_tracks(folder: Path) -> str:
-    """Return the SHA-256 digest of the names and contents of all tracks, and of their settings if there are any."""
-    digest = hashlib.sha256()
-    for path in sorted([*folder.glob(TRACK_FILES), *folder.glob(SETTINGS_NAME)]):
-        digest.update(f"{path.parent.name}/{path.name} {hashlib.sha256(read_bytes(path)).hexdigest()}\n".encode())
-
-    return digest.hexdigest()
+def _write_clip(path: Path, clip: GestureClip, record: Callable[[GestureClip], Events]) -> None:
+    write(path, [record(clip)], GESTURE_SENSOR, source=SYNTHETIC_GESTURES, settings={"synthesis": asdict(clip)})

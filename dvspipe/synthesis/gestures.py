@@ -8,76 +8,40 @@ picture, and a clockwise circle goes up, left and down in the picture.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..base.errors import DataError
-from ..base.gestures import GESTURES, OTHER
+from ..base.gestures import GESTURES
 from ..events import GESTURE_SENSOR
 from ..video.frames import Frame
-from .motion import Motion, Movement, draw_rest, smooth_step
-from .movements import TEN_GESTURES
-from .other_movements import other_movement
+from .motion import Motion, Movement, smooth_step
+from .movements import MOVEMENTS, draw_rest
 from .people import Floats, Person, Pose
 from .posing import blend, pose
 from .rendering import render
 from .scenes import LIGHTS, LightKind, draw_scene
-from .tracked import TrackedMovement
 
 CLIP_US = 1_500_000
 RENDERING = 5  # version of the rendering; increment it if the clips of a seed change, to invalidate stored clips
 STEADY_FPS = 200.0  # the fastest point of the body moves 1 pixel per frame in the median clip, 3 to 6 in fast clips
 FLICKER_FPS = 360.0  # three frames per period of fluorescent flicker
 _TRANSITION_S = (0.25, 0.6)  # transition from rest to a gesture, or between gestures
-
-MOVEMENTS: dict[str, Movement] = {**TEN_GESTURES, OTHER: other_movement}
-
-TRACKED_SHARE = 0.5  # share of tracked movements in classes that also have another movement
 BRIEF_SHARE = 0.2  # share of clips with a gesture of about 1 s between rests
 
+Repertoire = Mapping[str, Movement]
+"""Movements that rendered people perform, by class in the order of `GESTURES`."""
 
-@dataclass(frozen=True, eq=False)
-class Repertoire:
-    """Movements that rendered people perform, by class.
 
-    Args:
-        classes: Class names; a label is an index.
-        made: Movement of a class with random parameters.
-        tracked: Movements of real people; they replace TRACKED_SHARE of the performances of a class in `made`.
+def check_label(label: int) -> None:
+    """Check that a label is the index of a class.
+
+    Raises:
+        DataError: If the label is out of range.
     """
-
-    classes: tuple[str, ...] = GESTURES
-    made: Mapping[str, Movement] = field(default_factory=lambda: MOVEMENTS)
-    tracked: Mapping[str, tuple[TrackedMovement, ...]] = field(default_factory=dict)
-
-    def draw(self, label: int, rng: np.random.Generator) -> Movement:
-        """Draw a movement of a class."""
-        name = self.classes[label]
-        made = self.made.get(name)
-        tracked = self.tracked.get(name, ())
-        if made is not None and (not tracked or rng.random() >= TRACKED_SHARE):
-            return made
-
-        return tracked[rng.integers(len(tracked))]
-
-    def is_once(self, label: int) -> bool:
-        """Return whether the movement of a class is performed once, from rest to rest."""
-        tracked = self.tracked.get(self.classes[label], ())
-        return any(movement.repeat == "once" for movement in tracked)
-
-    def check(self, label: int) -> None:
-        """Check that a label is the index of a class.
-
-        Raises:
-            DataError: If the label is out of range.
-        """
-        if not 0 <= label < len(self.classes):
-            raise DataError(f"wrong gesture label (found {label}, expected 0 to {len(self.classes) - 1})")
-
-
-DVS128_GESTURES = Repertoire()
-"""The eleven gestures of DVS128 Gesture."""
+    if not 0 <= label < len(GESTURES):
+        raise DataError(f"wrong gesture label (found {label}, expected 0 to {len(GESTURES) - 1})")
 
 
 @dataclass(frozen=True)
@@ -95,24 +59,6 @@ class Performance:
     end_us: int
 
 
-@dataclass(frozen=True)
-class ClipSettings:
-    """Settings of a rendered video.
-
-    Args:
-        duration_us: Maximum frame time in microseconds.
-        fps: Frames per second; frame k is at round(k * 1e6 / fps) us. None: STEADY_FPS, or FLICKER_FPS if the light
-            flickers.
-        light: Kind of light; None: random.
-        repertoire: Classes and their movements.
-    """
-
-    duration_us: int = CLIP_US
-    fps: float | None = 100.0
-    light: LightKind | None = None
-    repertoire: Repertoire = DVS128_GESTURES
-
-
 def plan_session(labels: Sequence[int], rng: np.random.Generator) -> tuple[Performance, ...]:
     """Plan consecutive gestures of 3 to 6 s, each after 0.8 to 2.5 s of rest.
 
@@ -128,41 +74,20 @@ def plan_session(labels: Sequence[int], rng: np.random.Generator) -> tuple[Perfo
     return tuple(plan)
 
 
-def render_gesture(
-    label: int,
-    person: Person,
-    rng: np.random.Generator,
-    settings: ClipSettings = ClipSettings(),
-) -> Iterator[Frame]:
-    """Render a video of one gesture: frames 128x128, uint16, proportional to light, starting at time 0.
+def plan_clip(label: int, rng: np.random.Generator, duration_us: int) -> tuple[Performance, ...]:
+    """Plan the performances in a clip of a gesture.
 
     In most clips, the gesture is in progress all the time. 20 % of the clips start or end at rest, 20 % show a gesture
     of about 1 s between rests, and 10 % start with another gesture.
 
-    Args:
-        label: Class, an index in the classes of the repertoire.
-        person: Performer.
-        rng: Random generator for the differences between clips: movement, camera, light and background.
-        settings: Duration, frame rate, light and repertoire.
-
     Raises:
-        DataError: If the label is out of range, the duration is negative, or the frame rate is not positive.
+        DataError: If the label is out of range.
     """
-    plan = plan_clip(label, rng, settings.duration_us, settings.repertoire)
-    return render_session(plan, person, rng, settings)
-
-
-def plan_clip(
-    label: int, rng: np.random.Generator, duration_us: int, repertoire: Repertoire = DVS128_GESTURES
-) -> tuple[Performance, ...]:
-    """Plan the performances in a clip of a gesture; see `render_gesture`."""
-    repertoire.check(label)
+    check_label(label)
 
     # Most clips show a gesture in progress: it starts before the clip and ends after it.
     start = -1_000_000
     end = duration_us + 1_000_000
-    if repertoire.is_once(label):
-        return (Performance(label, start, end),)  # the movement itself starts and ends at rest
 
     # A tenth starts late, a tenth ends early, some show a brief gesture, and a tenth starts with another one.
     chance = rng.random()
@@ -175,7 +100,7 @@ def plan_clip(
         end = start + int(rng.uniform(0.8e6, 1.4e6))
     elif chance < 0.3 + BRIEF_SHARE:
         change = int(rng.uniform(-0.2, 0.25) * duration_us)
-        return Performance(int(rng.integers(len(repertoire.classes))), start, change), Performance(label, change, end)
+        return Performance(int(rng.integers(len(GESTURES))), start, change), Performance(label, change, end)
 
     return (Performance(label, start, end),)
 
@@ -184,46 +109,45 @@ def render_session(
     plan: Sequence[Performance],
     person: Person,
     rng: np.random.Generator,
-    settings: ClipSettings = ClipSettings(),
+    *,
+    duration_us: int = CLIP_US,
+    fps: float | None = 100.0,
+    light: LightKind | None = None,
+    repertoire: Repertoire = MOVEMENTS,
 ) -> Iterator[Frame]:
-    """Render a video of consecutive gestures of one person, with rest in between.
+    """Render a video of one person: frames 128x128, uint16, proportional to light, starting at time 0.
 
     Args:
-        plan: Gestures in time order, without overlap; see `plan_session`.
+        plan: Gestures in time order, without overlap, with rest in between; see `plan_clip` and `plan_session`.
         person: Performer.
-        rng: Random generator for the differences between videos.
-        settings: Duration, frame rate, light and repertoire.
+        rng: Random generator for the differences between videos: movement, camera, light and background.
+        duration_us: Maximum frame time in microseconds.
+        fps: Frames per second; frame k is at round(k * 1e6 / fps) us. None: STEADY_FPS, or FLICKER_FPS if the light
+            flickers.
+        light: Kind of light; None: random.
+        repertoire: Movements of the classes.
 
     Raises:
         DataError: If a label is out of range, the duration is negative, the frame rate is not positive, or performances
             overlap.
     """
     for performance, before in zip(plan, [None, *plan], strict=False):
-        settings.repertoire.check(performance.label)
+        check_label(performance.label)
         if performance.end_us <= performance.start_us or (before and performance.start_us < before.end_us):
             raise DataError(f"{performance} overlaps {before}, or ends before it starts")
 
-    if settings.duration_us < 0 or (settings.fps is not None and settings.fps <= 0):
+    if duration_us < 0 or (fps is not None and fps <= 0):
         raise DataError(
-            f"no frames to render (found {settings.duration_us} us at {settings.fps} frames per second, expected "
-            "positive numbers)"
+            f"no frames to render (found {duration_us} us at {fps} frames per second, expected positive numbers)"
         )
 
-    return _render_frames(plan, person, rng, settings)
+    scene = draw_scene(person, GESTURE_SENSOR, light or LIGHTS[rng.integers(len(LIGHTS))], rng)
+    fps = fps or (FLICKER_FPS if scene.light.flicker else STEADY_FPS)
+    times = np.round(np.arange(int(duration_us * fps / 1e6) + 1) * 1e6 / fps).astype(np.int64)
 
-
-def _render_frames(
-    plan: Sequence[Performance], person: Person, rng: np.random.Generator, settings: ClipSettings
-) -> Iterator[Frame]:
-    scene = draw_scene(person, GESTURE_SENSOR, settings.light or LIGHTS[rng.integers(len(LIGHTS))], rng)
-    fps = settings.fps or (FLICKER_FPS if scene.light.flicker else STEADY_FPS)
-
-    frames = int(settings.duration_us * fps / 1e6) + 1
-    times = np.round(np.arange(frames) * 1e6 / fps).astype(np.int64)
-
-    pose = pose_person(plan, person, rng, times / 1e6, settings.repertoire)
-    for t_us, image in zip(times, render(person, scene, pose, times / 1e6), strict=True):
-        yield Frame(int(t_us), image, "linear")
+    pose = pose_person(plan, person, rng, times / 1e6, repertoire)
+    pictures = zip(times, render(person, scene, pose, times / 1e6), strict=True)
+    return (Frame(int(t_us), image, "linear") for t_us, image in pictures)
 
 
 def pose_person(
@@ -231,7 +155,7 @@ def pose_person(
     person: Person,
     rng: np.random.Generator,
     t: Floats,
-    repertoire: Repertoire = DVS128_GESTURES,
+    repertoire: Repertoire = MOVEMENTS,
 ) -> Pose:
     """Return the joints of a person who performs a plan.
 
@@ -242,8 +166,9 @@ def pose_person(
         person: Performer.
         rng: Random generator for the movements.
         t: Increasing times in seconds, [T].
-        repertoire: Classes and their movements.
+        repertoire: Movements of the classes.
     """
+    movements = tuple(repertoire.values())
     motion = Motion(draw_rest(t, person, rng), draw_rest(t, person, rng))
     for performance, following in zip(plan, [*plan[1:], None], strict=True):
         start_s, end_s = performance.start_us / 1e6, performance.end_us / 1e6
@@ -260,7 +185,7 @@ def pose_person(
         if len(now) < 2:
             continue
 
-        performed = repertoire.draw(performance.label, rng)(t[now], person, rng)
+        performed = movements[performance.label](t[now], person, rng)
         motion = blend(motion, performed, now, weight[now])
 
     return pose(motion, person, rng, t)

@@ -7,7 +7,7 @@ shoulder. Both sides therefore share the code. Angles are in radians, times in s
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from .people import LEFT, RIGHT, Floats, Person, solve_arm, unit
 
 DOWN = np.array([0.0, -1, 0])
 OUT = np.array([1.0, 0, 0])
-FORWARD = np.array([0.0, 0, 1])
 TO_CAMERA = np.array([0.0, 0, 1])
 INWARD = np.array([-1.0, 0, 0])
 PAUSES_HZ = 0.08  # mean rate of pauses during a gesture
@@ -153,27 +152,6 @@ def swing_arm(person: Person, upper: Floats, fore: Floats) -> Arm:
     """Return an arm with the given directions of upper arm and forearm, [T, 3], and the palm towards the camera."""
     elbow = person.upper_arm_m * unit(upper)
     return reach_for(person, elbow + person.forearm_m * unit(fore), elbow, palm=TO_CAMERA)
-
-
-def draw_rest(t: Floats, person: Person, rng: np.random.Generator) -> Arm:
-    """Draw an arm at rest: hanging down, in front of the belly, or on a lap, armrest or table."""
-    reach = person.reach_m
-    sway = 0.012 * wander(t, rng)
-    kind = rng.choice(["hanging", "belly", "lap"], p=[0.62, 0.16, 0.22])
-
-    if kind == "hanging":
-        wrist = track(t, rng.uniform(-0.02, 0.25) * reach + sway, -0.97 * reach, rng.uniform(0.0, 0.25) * reach + sway)
-        arm = reach_for(person, wrist, OUT - 0.5 * FORWARD)
-    elif kind == "belly":
-        aside = -0.6 * person.shoulders_m * rng.uniform(0.2, 1)
-        wrist = track(t, aside, rng.uniform(-0.75, -0.5) * reach + sway, 0.2)
-        arm = reach_for(person, wrist, OUT + DOWN, palm=-TO_CAMERA)
-    else:
-        # Wrists at rest of seated people in films: 0.10 inside to 0.45 outside the shoulder, 0.7 to 0.9 below it.
-        place = rng.uniform([-0.2, -0.88, 0.1], [0.45, -0.65, 0.5]) * reach
-        arm = reach_for(person, place + sway[:, None] * rng.uniform(0, 1, 3), OUT + DOWN - 0.5 * FORWARD, palm=DOWN)
-
-    return replace(arm, bend=rng.uniform(0.1, 0.5))
 
 
 def sides(side: int, leading: Arm, other: Arm) -> tuple[Arm, Arm]:

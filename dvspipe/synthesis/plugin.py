@@ -10,12 +10,12 @@ from ..hooks import Command, OpenKind, hookimpl
 @hookimpl
 def commands() -> Sequence[Command]:
     """Return the commands that render."""
-    room = "dvspipe.synthesis.commands"
+    room = "dvspipe.synthesis"
     heading = "Data sets, configurations, this machine"
     return (
-        Command("demo", f"{room}:demo", "Classify a rendered gesture, then fine-tune a network.", "First steps"),
-        Command("synth gestures", f"{room}:gestures", "Record rendered people who perform gestures.", heading),
-        Command("synth nmnist", f"{room}:nmnist", "Record MNIST digits as N-MNIST does.", heading),
+        Command("demo", f"{room}.demo:demo", "Classify a rendered gesture, then fine-tune a network.", "First steps"),
+        Command("synth gestures", f"{room}:write_gestures", "Record rendered people who perform gestures.", heading),
+        Command("synth nmnist", f"{room}:write_digits", "Record MNIST digits as N-MNIST does.", heading),
     )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.files import write_beside
-from ..base.gestures import OTHER
+from ..base.gestures import GESTURES, OTHER
 from ..events import GESTURE_SENSOR, Events, Region, SensorSize, concatenate
 from ..framing import FramingConfig, open_source
 from ..people.region import VIEW_M, enclose_hands, extend_hand, limit_square
@@ -25,16 +25,15 @@ from ..simulator import SimulatorConfig, simulate
 from ..video.frames import Frame
 from .gestures import (
     CLIP_US,
-    DVS128_GESTURES,
-    ClipSettings,
     Performance,
     Repertoire,
+    check_label,
     plan_clip,
     plan_session,
     pose_person,
-    render_gesture,
     render_session,
 )
+from .movements import MOVEMENTS
 from .people import KNUCKLES, WRIST, Floats, Person, Pose, draw_person
 from .rendering import render
 from .scenes import LIGHTS, LightKind, Scene, draw_far_camera, draw_scene, to_srgb
@@ -66,7 +65,7 @@ class GestureClip:
     """Identifier of a clip of a gesture. Equal identifiers give equal clips.
 
     Args:
-        label: Class, an index in the classes of the repertoire; by default 0 to 10, an index in `GESTURES`.
+        label: Class, an index in `GESTURES`.
         person: Number of the identity; with the same seed, the same person in every clip.
         clip: Number of the clip; selects camera or sensor, scene and movement.
         seed: Random seed.
@@ -90,61 +89,52 @@ class GestureClip:
         return [self.seed, self.person, self.label + 1, self.clip]
 
 
-def gesture_frames(
-    clip: GestureClip, *, fps: float = 100.0, repertoire: Repertoire = DVS128_GESTURES
-) -> Iterator[Frame]:
+def gesture_frames(clip: GestureClip, *, fps: float = 100.0) -> Iterator[Frame]:
     """Render the video of a gesture: frames 128x128, uint8 in sRGB (IEC 61966-2-1).
 
     Args:
         clip: Clip to render.
         fps: Frames per second; the first frame is at time 0.
-        repertoire: Classes and their movements.
     """
-    frames = _render(clip, fps, repertoire)
+    frames = _render(clip, fps, MOVEMENTS)
     return (Frame(frame.t_us, _srgb_table().take(frame.image)) for frame in frames)
 
 
 def record_gesture(
-    clip: GestureClip, *, sensor: SimulatorConfig | None = None, repertoire: Repertoire = DVS128_GESTURES
+    clip: GestureClip, *, sensor: SimulatorConfig | None = None, repertoire: Repertoire = MOVEMENTS
 ) -> Events:
     """Record a rendered gesture with a simulated DVS128; return its events.
 
     Args:
         clip: Clip to record.
         sensor: Sensor model; default: a DVS128 with biases and noise drawn for each clip.
-        repertoire: Classes and their movements.
+        repertoire: Movements of the classes.
     """
     frames = _render(clip, None, repertoire)
-
     if sensor is not None:
-        return _simulate(frames, sensor)
-
-    return _record(frames, _start_sequence(clip.seeds, RandomSequence.SENSOR))
+        return concatenate(simulate(frames, sensor), GESTURE_SENSOR)
+    return _record(frames, clip.seeds)
 
 
 def _render(clip: GestureClip, fps: float | None, repertoire: Repertoire) -> Iterator[Frame]:
-    """Render a clip as frames of linear light; `fps` as in `ClipSettings`."""
-    repertoire.check(clip.label)
+    """Render a clip as frames of linear light; `fps` as in `render_session`."""
+    rng = np.random.default_rng(clip.seeds)
+    plan = plan_clip(clip.label, rng, clip.duration_us)
     identity = _draw_identity(clip.seed, clip.person)
     light = draw_light(clip.seeds)
+    return render_session(
+        plan, identity, rng, duration_us=clip.duration_us, fps=fps, light=light, repertoire=repertoire
+    )
 
-    settings = ClipSettings(clip.duration_us, fps, light, repertoire)
-    return render_gesture(clip.label, identity, np.random.default_rng(clip.seeds), settings)
 
-
-def _record(frames: Iterable[Frame], rng: np.random.Generator) -> Events:
+def _record(frames: Iterable[Frame], seeds: list[int]) -> Events:
     """Record frames with a simulated DVS128 whose biases, noise and readout are drawn."""
+    rng = _start_sequence(seeds, RandomSequence.SENSOR)
     config, readout = draw_sensor(rng)
-    return read_out(_simulate(frames, config), readout, rng)
+    return read_out(concatenate(simulate(frames, config), GESTURE_SENSOR), readout, rng)
 
 
-def _simulate(frames: Iterable[Frame], config: SimulatorConfig) -> Events:
-    return concatenate(simulate(frames, config), GESTURE_SENSOR)
-
-
-def film_gesture(
-    stem: Path, clip: GestureClip, *, webcam: Webcam | None = None, repertoire: Repertoire = DVS128_GESTURES
-) -> Path:
+def film_gesture(stem: Path, clip: GestureClip, *, repertoire: Repertoire = MOVEMENTS) -> Path:
     """Film a rendered gesture with a simulated webcam or phone; write the video and return its path.
 
     The movement differs in detail from `record_gesture` with the same clip. In some videos of other gestures, the
@@ -153,24 +143,23 @@ def film_gesture(
     Args:
         stem: Path without suffix; the suffix is .mp4 (H.264) or .webm (VP8).
         clip: Clip to film.
-        webcam: Camera model; default: drawn for each clip.
-        repertoire: Classes and their movements.
+        repertoire: Movements of the classes.
 
     Raises:
         FileError: If the file cannot be written.
         VideoError: If the installed OpenCV cannot write VP8, or the installed faery cannot write H.264.
     """
-    return _plan_film(clip, webcam, repertoire).write(stem)
+    return _plan_film(clip, repertoire).write(stem)
 
 
-def record_film(clip: GestureClip, *, webcam: Webcam | None = None, repertoire: Repertoire = DVS128_GESTURES) -> Events:
+def record_film(clip: GestureClip, *, repertoire: Repertoire = MOVEMENTS) -> Events:
     """Return the events of the video from `film_gesture`, fitted to `GESTURE_SENSOR` like the input of a network.
 
     The video is written, decoded, cropped to the person and converted. The crop is placed around the rendered joints,
     with random errors as large as the errors of the person detector in films of people: the detector itself does not
     work on rendered people. Arguments as in `film_gesture`.
     """
-    planned = _plan_film(clip, webcam, repertoire)
+    planned = _plan_film(clip, repertoire)
     region = planned.find_region(_start_sequence(clip.seeds, RandomSequence.REGION))
 
     with TemporaryDirectory() as folder:
@@ -179,15 +168,15 @@ def record_film(clip: GestureClip, *, webcam: Webcam | None = None, repertoire: 
         return concatenate(source.read_fitted(), GESTURE_SENSOR)
 
 
-def _plan_film(clip: GestureClip, webcam: Webcam | None, repertoire: Repertoire) -> _Film:
-    repertoire.check(clip.label)
+def _plan_film(clip: GestureClip, repertoire: Repertoire) -> _Film:
+    check_label(clip.label)
     rng = _start_sequence(clip.seeds, RandomSequence.FILM)
     identity = _draw_identity(clip.seed, clip.person)
-    webcam = webcam or draw_clip_webcam(clip, repertoire)
+    webcam = _draw_clip_webcam(clip)
     times_s = webcam.picture_times(clip.duration_us)
 
     scene = draw_scene(identity, webcam.size, draw_light(clip.seeds), rng, draw_far_camera)
-    pose = pose_person(plan_clip(clip.label, rng, clip.duration_us, repertoire), identity, rng, times_s, repertoire)
+    pose = pose_person(plan_clip(clip.label, rng, clip.duration_us), identity, rng, times_s, repertoire)
     return _Film(identity, webcam, scene, pose, times_s, clip.duration_us, rng)
 
 
@@ -236,11 +225,11 @@ class _Film:
         return Region(left, top, SensorSize(width=side, height=side))
 
 
-def draw_clip_webcam(clip: GestureClip, repertoire: Repertoire) -> Webcam:
+def _draw_clip_webcam(clip: GestureClip) -> Webcam:
     """Draw the camera of a clip; in some videos of other gestures, it moves."""
     rng = _start_sequence(clip.seeds, RandomSequence.WEBCAM)
     webcam = draw_webcam(rng)
-    if repertoire.classes[clip.label] == OTHER and rng.random() < PANNED:
+    if GESTURES[clip.label] == OTHER and rng.random() < PANNED:
         return replace(webcam, shake_px=rng.uniform(*PANNED_SHAKE) * webcam.size.height)
 
     return webcam
@@ -265,8 +254,8 @@ def record_session(
 
     identity = _draw_identity(seed, person)
     light = draw_light(seeds)
-    frames = render_session(plan, identity, rng, ClipSettings(duration_us, None, light))
-    return _record(frames, _start_sequence(seeds, RandomSequence.SENSOR)), plan
+    frames = render_session(plan, identity, rng, duration_us=duration_us, fps=None, light=light)
+    return _record(frames, seeds), plan
 
 
 def _draw_identity(seed: int, person: int) -> Person:

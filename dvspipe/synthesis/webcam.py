@@ -7,17 +7,14 @@ ranges of camera properties are guesses.
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.kernels import njit
 from ..events import SensorSize
 from ..video.frames import Frame
 from ..video.opencv import cv2
@@ -150,80 +147,36 @@ def _expose(
         for time_s, picture in held:
             opened = start_s + row_s
             open_s = np.minimum(opened + webcam.exposure_s, time_s + interval_s) - np.maximum(opened, time_s)
-            _add_rows(total, picture, (np.maximum(open_s, 0) / webcam.exposure_s / 65535).astype(np.float32))
+            weights = (np.maximum(open_s, 0) / webcam.exposure_s / 65535).astype(np.float32)
+            total += weights.astype(np.float64)[:, None] * picture  # rounded once
 
         yield total
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _add_rows(total: NDArray[Any], picture: NDArray[Any], weights: NDArray[Any]) -> None:
-    """Add a picture [H, W] to `total`, with one weight per row [H]."""
-    # total[row] += weights[row] * picture[row]. Rows without weight are skipped: the picture was not open for them.
-    for row in range(len(weights)):
-        weight = weights[row]
-        if weight > 0:
-            for column in range(picture.shape[1]):
-                total[row, column] += weight * picture[row, column]
 
 
 def _develop(
     light: NDArray[np.float32], noise: NDArray[np.float32], gain: float, curve: NDArray[np.float32], webcam: Webcam
 ) -> NDArray[np.uint8]:
     """Convert light and standard normal noise to an 8-bit frame."""
-    grey = _apply_curve(light, noise, curve, np.float32(gain), np.float32(webcam.shot), np.float32(webcam.read**2))
-    blurred = cv2.GaussianBlur(grey, (0, 0), 1.0) if webcam.sharpen else grey
-    return np.asarray(_sharpen(grey, blurred, np.float32(webcam.sharpen)))
+    # Shot noise has a variance proportional to the light, read noise a constant one.
+    seen = np.float32(gain) * light
+    seen += np.sqrt(np.float32(webcam.shot) * seen + np.float32(webcam.read**2)) * noise
 
+    # The curve [CURVE_CELLS + 1] is sampled at equal distances of light.
+    position = np.clip(seen, 0, 1) * np.float32(CURVE_CELLS)
+    cell = np.minimum(position.astype(np.int32), CURVE_CELLS - 1)
+    grey = curve[cell] + (position - cell.astype(np.float32)) * (curve[cell + 1] - curve[cell])
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _apply_curve(
-    light: NDArray[Any], noise: NDArray[Any], curve: NDArray[Any], gain: float, shot: float, read: float
-) -> NDArray[Any]:
-    """Add noise to light, and apply the transfer curve by linear interpolation; return grey values 0 to 1, [H, W]."""
-    # Shot noise has a variance proportional to the light, read noise a constant one. The curve [cells + 1] is sampled
-    # at equal distances of light. All numbers are float32, or numba would compute in float64.
-    grey = np.empty(light.shape, np.float32)
-    cells = np.float32(len(curve) - 1)
-
-    for row in range(light.shape[0]):
-        for column in range(light.shape[1]):
-            seen = gain * light[row, column]
-            seen += math.sqrt(shot * seen + read) * noise[row, column]
-
-            position = min(max(seen, np.float32(0)), np.float32(1)) * cells
-            cell = min(np.uint32(position), np.uint32(len(curve) - 2))
-            part = position - np.float32(cell)
-            grey[row, column] = curve[cell] + part * (curve[cell + np.uint32(1)] - curve[cell])
-
-    return grey
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _sharpen(grey: NDArray[Any], blurred: NDArray[Any], share: float) -> NDArray[Any]:
-    """Sharpen by adding a share of the details (grey - blurred); return uint8."""
-    # developed = 255 * (grey + share * (grey - blurred)), rounded; float32 as in `_apply_curve`.
-    developed = np.empty(grey.shape, np.uint8)
-    zero = np.float32(0)
-    white = np.float32(1)
-
-    for row in range(grey.shape[0]):
-        for column in range(grey.shape[1]):
-            value = grey[row, column] + share * (grey[row, column] - blurred[row, column])
-            developed[row, column] = np.uint8(np.float32(255) * min(max(value, zero), white) + np.float32(0.5))
-
-    return developed
+    sharp = grey + np.float32(webcam.sharpen) * (grey - cv2.GaussianBlur(grey, (0, 0), 1.0))
+    return np.asarray(np.float32(255) * np.clip(sharp, 0, 1) + np.float32(0.5)).astype(np.uint8)
 
 
 def compress(path: Path, frames: Iterable[Frame], webcam: Webcam) -> None:
     """Write frames as a compressed video; `path` has the suffix `webcam.suffix`."""
-    with (
+    writer = (
         open_webm(path, webcam.size, webcam.fps)
         if webcam.crf is None
-        else open_h264(path, webcam.size, webcam.fps, webcam.crf) as write
-    ):
-        _write_all(frames, write)
-
-
-def _write_all(frames: Iterable[Frame], write: Callable[[NDArray[np.uint8]], object]) -> None:
-    for frame in frames:
-        write(cv2.cvtColor(frame.image, cv2.COLOR_GRAY2BGR))
+        else open_h264(path, webcam.size, webcam.fps, webcam.crf)
+    )
+    with writer as write:
+        for frame in frames:
+            write(cv2.cvtColor(frame.image, cv2.COLOR_GRAY2BGR))

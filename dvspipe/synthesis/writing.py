@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,14 +10,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from ..base.errors import DataError, FileError
-from ..base.files import lock_folder, read_bytes
-from ..base.pool import ALL, Shard, map_items
-from ..base.progress import CurrentStep, Progress, ignore_progress, report_step
+from ..base.errors import ConfigError, DataError, shorten
+from ..base.files import lock_folder
+from ..base.pool import map_items
+from ..base.progress import Progress, ignore_progress
+from ..base.texts import Described
 from ..datasets.samples import SYNTHESIS
 from ..results.tables import Record
-
-SHOWN_CHARACTERS = 40  # longer values are shortened in messages
 
 
 class SynthesisRecord(Record):
@@ -33,29 +30,35 @@ class SynthesisRecord(Record):
     version: str = Field(default_factory=lambda: version("dvspipe"))
     """dvspipe version."""
 
-    def check(self, folder: Path) -> None:
-        """Check that the record in a folder is equal to this record.
 
-        Raises:
-            DataError: If a value differs; the message names it.
-            FileError: If the record cannot be read.
-        """
-        path = folder / SYNTHESIS
+@dataclass(frozen=True)
+class Written(Described):
+    """Written folder of synthetic recordings.
 
-        try:
-            stored = json.loads(read_bytes(path))
-        except ValueError as error:
-            raise FileError(f"{path}: not a JSON file ({error})") from error
+    Args:
+        folder: Folder.
+        recordings: Number of recordings in it, of all runs with these settings.
+        new: Number of recordings written by this run.
+    """
 
-        if not isinstance(stored, dict):
-            raise FileError(f"{path}: not the record of synthetic recordings (expected a JSON object)")
+    folder: Path
+    recordings: int
+    new: int
 
-        for name, value in self.model_dump(mode="json").items():
-            if stored.get(name) != value:
-                raise DataError(
-                    f"{folder}: contains recordings with another {name} (found {_shorten(stored.get(name))} in "
-                    f"{path.name}, expected {_shorten(value)}); write to another folder"
-                )
+    def describe(self) -> list[str]:
+        """Return the numbers of recordings."""
+        return [f"{self.folder}: synthetic recordings: {self.recordings}, new: {self.new}"]
+
+
+def require_at_least(minimum: int, **values: int) -> None:
+    """Check the values of options.
+
+    Raises:
+        ConfigError: If one is smaller.
+    """
+    for name, value in values.items():
+        if value < minimum:
+            raise ConfigError(f"{name} = {value}: out of range (expected at least {minimum})")
 
 
 def write_recordings(
@@ -64,9 +67,8 @@ def write_recordings(
     work: Mapping[Path, Callable[[Path], object]],
     *,
     jobs: int | str = 1,
-    shard: Shard = ALL,
-    progress: Progress | None = None,
-) -> int:
+    progress: Progress = ignore_progress,
+) -> Written:
     """Write missing synthetic recordings, and a record of their settings.
 
     Args:
@@ -75,86 +77,53 @@ def write_recordings(
         work: Function that writes each file, by path relative to the folder. It must be picklable, and write the file
             completely or not at all.
         jobs: Number of local processes, or the address of a Ray cluster; see `map_items`.
-        shard: Part of the files to write, selected by path; other processes may write other parts at the same time.
         progress: Called with the number of finished files (existing files included) and the total.
-
-    Returns:
-        Number of files written.
 
     Raises:
         DataError: If the folder contains other files, or recordings with other settings.
         FileError: If the folder cannot be written, or another process is writing to it.
     """
-    chosen = {path: write for path, write in work.items() if path in shard}
-    with lock_folder(folder) if shard.count == 1 else _shared_folder(folder):
+    with lock_folder(folder):
         _claim_folder(folder, record)
-        missing = [WriteTask(folder / path, write) for path, write in chosen.items() if not (folder / path).exists()]
+        missing = [_File(folder / path, write) for path, write in work.items() if not (folder / path).exists()]
+        existing = len(work) - len(missing)
 
-        count_all = _CountAll(progress or ignore_progress, len(chosen) - len(missing), len(chosen))
-        for outcome in map_items(_write, missing, jobs=jobs, progress=count_all):
+        def count(done: float, _: float) -> None:
+            progress(existing + done, len(work))
+
+        for outcome in map_items(_write, missing, jobs=jobs, progress=count):
             outcome.result()
-
-        return len(missing)
-
-
-@dataclass(frozen=True)
-class _CountAll:
-    """Progress callback of the missing files that also counts the existing files."""
-
-    progress: Progress
-    existing: int
-    files: int
-
-    def __call__(self, done: float, _: float) -> None:
-        self.progress(self.existing + done, self.files)
-
-    def show_step(self, done: float, _: float, step: CurrentStep) -> None:
-        report_step(self.progress, self.existing + done, self.files, step)
+        return Written(folder, len(work), len(missing))
 
 
-@contextmanager
-def _shared_folder(folder: Path) -> Iterator[None]:
-    """Create a folder without locking it: processes with other shards write to it too."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"{folder}: cannot be written ({error.strerror})") from error
+def _claim_folder(folder: Path, record: SynthesisRecord) -> None:
+    """Write the record to a folder without files, or check that it has the same record."""
+    path = folder / SYNTHESIS
+    if not path.exists():
+        if any(not file.name.startswith(".") for file in folder.iterdir()):
+            raise DataError(f"{folder}: contains other files and no {SYNTHESIS}; write to another folder")
+        record.write(path)
 
-    yield
+    stored = type(record).read(path)
+    for name, value in record:
+        found = getattr(stored, name)
+        if found != value:
+            raise DataError(
+                f"{folder}: contains recordings with another {name} (found {shorten(str(found))} in {path.name}, "
+                f"expected {shorten(str(value))}); write to another folder"
+            )
 
 
 @dataclass(frozen=True)
-class WriteTask:
-    """File to write.
-
-    Args:
-        path: Output file.
-        write: Function that writes the file.
-    """
+class _File:
+    """File to write, and the function that writes it."""
 
     path: Path
     write: Callable[[Path], object]
 
     def __str__(self) -> str:
-        """Return the path, for messages."""
         return str(self.path)
 
 
-def _claim_folder(folder: Path, record: SynthesisRecord) -> None:
-    has_files = any(not path.name.startswith(".") for path in folder.iterdir())  # before another process writes
-
-    if (folder / SYNTHESIS).exists():
-        record.check(folder)
-    elif has_files:
-        raise DataError(f"{folder}: contains other files and no {SYNTHESIS}; write to another folder")
-    else:
-        record.write(folder / SYNTHESIS)
-
-
-def _shorten(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
-
-
-def _write(task: WriteTask, _: Progress) -> None:
-    task.write(task.path)
+def _write(file: _File, _: Progress) -> None:
+    file.write(file.path)

@@ -18,7 +18,7 @@ from dvspipe.inference import InferConfig
 from dvspipe.report.config import PreviewSettings
 from dvspipe.report.painter import Caption
 from dvspipe.report.previews import write_preview
-from dvspipe.synthesis import ClipSettings, Performance, draw_person, render_session
+from dvspipe.synthesis import Performance, draw_person, render_session
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
 
@@ -37,8 +37,7 @@ def render() -> Iterator[Frame]:
         Performance(LABELS[1], CHANGE_US - 200_000, END_US + 10**6),
     )
     person = draw_person(np.random.default_rng(PERSON))
-    settings = ClipSettings(duration_us=END_US, fps=FPS)
-    for frame in render_session(plan, person, np.random.default_rng([PERSON, 1]), settings):
+    for frame in render_session(plan, person, np.random.default_rng([PERSON, 1]), duration_us=END_US, fps=FPS):
         light = frame.image / 65535  # converted to sRGB, as in a video
         value = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
         yield Frame(frame.t_us, (255 * value + 0.5).astype(np.uint8))

@@ -65,7 +65,7 @@ def draw_tracks(repertoire: Repertoire, labels: Iterable[int], rng: np.random.Ge
     """Yield the exact track of a random person for each label, and the label."""
     times_us = np.arange(0, TRACK_US + TRACK_MARGIN_US, 1_000_000 // TRACK_HZ)
     for label in labels:
-        plan = plan_clip(label, rng, TRACK_US, repertoire)
+        plan = plan_clip(label, rng, TRACK_US)
         pose = pose_person(plan, draw_person(rng), rng, times_us / 1e6, repertoire)
 
         # Only the arms have places; joints of other parts of the body stay at the origin.

@@ -9,8 +9,8 @@ pose network finds in the films to CLIPS/tracks, for `joints.py`. A clip takes 0
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from movements import REPERTOIRE
 from PIL import Image
+from tracked import read_movements
 
 from dvspipe.base.gestures import GESTURES, OTHER
 from dvspipe.events import GESTURE_SENSOR, Events, concatenate
@@ -27,12 +28,14 @@ from dvspipe.framing.opening import MIN_GIF_US
 from dvspipe.people.films import track_person
 from dvspipe.synthesis import GestureClip, Repertoire, film_gesture, record_film, record_gesture
 from dvspipe.synthesis.gestures import CLIP_US
-from dvspipe.synthesis.tracked import read_movements
+from dvspipe.synthesis.motion import Motion, Movement
+from dvspipe.synthesis.people import Floats, Person
 from dvspipe.synthesis.writing import SynthesisRecord, write_recordings
 from dvspipe.video.opencv import cv2
 
 PER_PERSON = {OTHER: 7, "hand_clapping": 3, "right_hand_wave": 2, "left_hand_wave": 2}  # clips; others: 1
 SEED = 62
+TRACKED_SHARE = 0.5  # share of movements of people in classes that have any
 THRESHOLDS = (0.05, 0.25)  # range of the contrast thresholds for films: real films have 2 to 3 times as many events
 
 GIF_SEED = 1
@@ -41,11 +44,22 @@ GIF_SHARE = (0.4, 1)  # range of the length of a GIF, relative to the film
 GIF_COLOURS = (16, 128)
 
 
+def mix(drawn: Movement, tracked: Sequence[Movement]) -> Movement:
+    """Return a movement that is drawn, or one of people."""
+
+    def perform(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
+        if rng.random() >= TRACKED_SHARE:
+            return drawn(t, person, rng)
+        return tracked[rng.integers(len(tracked))](t, person, rng)
+
+    return perform
+
+
 @cache
 def read_repertoire(tracks: Path) -> Repertoire:
     """Return the drawn movements, and the claps and waves of tracks."""
-    tracked = read_movements(tracks, GESTURES, OTHER)
-    return replace(REPERTOIRE, tracked={name: movements for name, movements in tracked.items() if name != OTHER})
+    tracked = read_movements(tracks)
+    return {name: mix(drawn, tracked[name]) if name in tracked else drawn for name, drawn in REPERTOIRE.items()}
 
 
 def write_gif(film: Path, rng: np.random.Generator) -> Path:

@@ -19,11 +19,11 @@ from arms import draw_tracks, sample_windows
 from joint_training import JointWindows, count_correct, train_joints
 from movements import REPERTOIRE
 from numpy.typing import NDArray
+from tracked import mirror_class
 
 from dvspipe.base.gestures import GESTURES, OTHER
 from dvspipe.people import Track
 from dvspipe.people.joints import JOINT_WINDOW_US, POSITIONS, JointClassifier, mirror_curves, sample_curves
-from dvspipe.synthesis.tracked import mirror_class
 
 WEIGHT = 0.7  # weight of the log probabilities by joints, chosen with ENTER and BIAS on 117 films
 ENTER = 0.85  # probability from which a gesture of a film is certain

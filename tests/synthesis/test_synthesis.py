@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +13,32 @@ from facts import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dvspipe.base.errors import DataError, FileError
-from dvspipe.base.files import lock_folder
+from dvspipe.base.errors import ConfigError, DataError, FileError
 from dvspipe.base.gestures import GESTURES
-from dvspipe.base.pool import Shard
-from dvspipe.base.progress import Progress
 from dvspipe.events import GESTURE_SENSOR, Events, SensorSize
 from dvspipe.formats import read
 from dvspipe.recordings.info import info
 from dvspipe.synthesis import (
-    ClipSettings,
     GestureClip,
-    GesturesPlan,
     Performance,
     SynthesisRecord,
     draw_person,
+    draws,
     gesture_frames,
+    plan_clip,
     plan_session,
     record_gesture,
     record_session,
-    render_gesture,
     render_session,
     write_gestures,
     write_recordings,
 )
 from dvspipe.synthesis.bodies import Limbs, build_limbs
+from dvspipe.synthesis.draws import Draw, read_movements
 from dvspipe.synthesis.gesture_sets import GesturesRecord
-from dvspipe.synthesis.gestures import MOVEMENTS, pose_person
+from dvspipe.synthesis.gestures import pose_person
 from dvspipe.synthesis.motion import draw_beat
-from dvspipe.synthesis.other_movements import _CYCLES, KINDS, _cycle
+from dvspipe.synthesis.movements import MOVEMENTS, OTHER_KINDS, move_to_and_fro
 from dvspipe.synthesis.people import (
     ELBOW,
     ELBOW_LIMIT,
@@ -77,8 +73,9 @@ SILENT = Readout(
 
 def render(name, person_seed=1, clip_seed=2, **settings):
     person = draw_person(np.random.default_rng(person_seed))
-    label = GESTURES.index(name)
-    return list(islice(render_gesture(label, person, np.random.default_rng(clip_seed), ClipSettings(**settings)), 1000))
+    rng = np.random.default_rng(clip_seed)
+    plan = plan_clip(GESTURES.index(name), rng, settings.get("duration_us", 1_500_000))
+    return list(render_session(plan, person, rng, **settings))
 
 
 def images(*arguments, **settings):
@@ -134,23 +131,38 @@ def test_adjacent_gestures_blend_without_rest():
     assert highest_hand(2_000_000) > -0.2
 
 
-def test_shares_of_other_movements_add_up_to_one():
-    assert sum(KINDS.values()) == pytest.approx(1)
-    assert len(KINDS) >= 10
-    t, person = np.arange(0, 1.5, 0.03), draw_person(np.random.default_rng(1))
-    for number, movement in enumerate(KINDS):
-        motion = movement(t, person, np.random.default_rng(number))
+def test_every_kind_of_other_movement_moves_joints_by_finite_distances():
+    t, person = np.arange(0, 3, 0.02), draw_person(np.random.default_rng(1))
+    movements = read_movements()
+    assert set(OTHER_KINDS) == set(movements["other_gestures"]["kinds"])
+    assert len(movements["to_and_fro"]["kinds"]) > 30
+    for number, (name, form) in enumerate(OTHER_KINDS.items()):
+        motion = form(Draw(movements[name], t, person, np.random.default_rng(number)))
         for arm in (motion.right, motion.left):
             assert arm.wrist.shape == (len(t), 3)
             assert np.isfinite(arm.wrist).all()
-
-
-def test_every_everyday_movement_moves_a_hand():
-    t, person = np.arange(0, 3, 0.02), draw_person(np.random.default_rng(1))
-    for number, cycle in enumerate(_CYCLES.values()):
-        motion = _cycle(cycle, t, person, np.random.default_rng(number))
+    for number, kind in enumerate(movements["to_and_fro"]["kinds"]):
+        draw = Draw(movements["to_and_fro"], t, person, np.random.default_rng(number)).like(kind)
+        motion = move_to_and_fro(draw)
         travel_m = max(np.ptp(arm.wrist, axis=0).max() for arm in (motion.right, motion.left))
         assert 0.005 < travel_m < 2 * person.reach_m
+
+
+@pytest.mark.parametrize(
+    ("movement", "message"),
+    [
+        ({"phase": {"period": [1, 2]}}, ("nod: phase", "period")),
+        ({"place": [1]}, ("nod: place", "[1]")),
+        ({"place": [1, 2], "kinds": {"low": {"plaec": 0.5}}}, ("nod: low", "plaec", "place")),
+        ({"kinds": {"low": {"share": 0.5}, "high": {"share": 0.4}}}, ("nod", "0.4")),
+    ],
+)
+def test_wrong_values_of_movements_are_errors(tmp_path, monkeypatch, movement, message):
+    path = tmp_path / "movements.yaml"
+    path.write_text(json.dumps({"nod": movement}))
+    monkeypatch.setattr(draws, "FILE", path)
+    with raises(ConfigError, path, message):
+        read_movements.__wrapped__()
 
 
 def test_beat_fills_its_range_and_has_few_harmonics():
@@ -298,22 +310,22 @@ def test_pictures_do_not_depend_on_earlier_pictures():
 
 def paint(depths, caps=(False, False)):
     """Paint two crossing bars on 12 x 7 pixels: horizontal with tone 1, vertical with tone 2."""
-    pictures = np.zeros((1, 7, 12), np.float32)
-    ends = np.array([[[[0.0, 3.5, 1], [12, 3.5, 1]], [[6, 0, 1], [6, 7, 1]]]])
-    lit = np.zeros((1, 2, 2))
+    picture = np.zeros((7, 12), np.float32)
+    ends = np.array([[[0.0, 3.5, 1], [12, 3.5, 1]], [[6, 0, 1], [6, 7, 1]]])
+    lit = np.zeros((2, 2))
     limbs = Limbs(
         ends=ends,
-        depth=np.array([depths], float),
+        depth=np.array(depths, float),
         lit=lit,
-        slide=np.zeros((1, 2)),
+        slide=np.zeros(2),
         along=np.zeros((2, 2)),
         girth=np.ones(2),
         caps=np.array([caps, caps]),
         tone=np.array([1.0, 2.0]),
         texture=np.zeros(2, np.int64),
     )
-    paint_limbs(pictures, limbs, np.ones((1, 64, 64), np.float32), 1.0)
-    return pictures[0]
+    paint_limbs(picture, limbs, np.ones((1, 64, 64), np.float32), 1.0)
+    return picture
 
 
 def test_nearer_limb_hides_the_farther_limb():
@@ -368,14 +380,14 @@ def test_recorded_session_has_most_events_during_gestures():
 @pytest.mark.parametrize("label", [-1, 11])
 def test_label_out_of_range_is_an_error(label):
     with raises(DataError, "label", label, "0", "10"):
-        render_gesture(label, draw_person(np.random.default_rng(0)), np.random.default_rng(0))
+        gesture_frames(GestureClip(label, person=0, clip=0, seed=0))
 
 
 @pytest.mark.parametrize("plan", [[(0, 10), (5, 15)], [(10, 0)]])
 def test_overlapping_or_reversed_performances_are_an_error(plan):
     performances = [Performance(0, *span) for span in plan]
     with raises(DataError, "overlaps"):
-        render_session(performances, draw_person(np.random.default_rng(0)), np.random.default_rng(0), ClipSettings(20))
+        render_session(performances, draw_person(np.random.default_rng(0)), np.random.default_rng(0))
 
 
 # Sensor
@@ -441,9 +453,9 @@ def test_readout_of_no_events_is_empty():
 # Folders of recordings
 
 
-def write_few(folder: Path, progress: Progress | None = None, **settings) -> int:
-    plan = GesturesPlan(**({"people": 1, "clips": 1, "seed": 3, "duration_us": 20_000, "other": 1} | settings))
-    return write_gestures(folder, plan, progress=progress)
+def write_few(folder: Path, **settings) -> int:
+    few = {"people": 1, "clips": 1, "seed": 3, "duration_us": 100_000, "other": 1, "jobs": 1}
+    return write_gestures(folder, **few | settings).new
 
 
 def test_gesture_folder_has_labels_and_a_record(tmp_path: Path) -> None:
@@ -452,7 +464,7 @@ def test_gesture_folder_has_labels_and_a_record(tmp_path: Path) -> None:
     assert {file.parent.name for file in files} == set(GESTURES)
     assert all(file.name.startswith("user000_") and file.suffix == ".h5" for file in files)
     wave = next((tmp_path / "left_hand_wave").iterdir())
-    written, made = read(wave), record_gesture(GestureClip(2, person=0, clip=0, seed=3, duration_us=20_000))
+    written, made = read(wave), record_gesture(GestureClip(2, person=0, clip=0, seed=3, duration_us=100_000))
     np.testing.assert_array_equal(written.structured(), made.structured())
     assert json.loads((tmp_path / "synthesis.json").read_text())["seed"] == 3
     assert info(wave).attributes["settings"]["synthesis"] == {
@@ -460,7 +472,7 @@ def test_gesture_folder_has_labels_and_a_record(tmp_path: Path) -> None:
         "person": 0,
         "clip": 0,
         "seed": 3,
-        "duration_us": 20_000,
+        "duration_us": 100_000,
     }
 
 
@@ -470,7 +482,7 @@ def test_interrupted_folder_resumes_and_grows(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_few(tmp_path, progress=interrupt)  # type: ignore[arg-type]
+        write_few(tmp_path, progress=interrupt)
     assert len(list(tmp_path.glob("*/*"))) == 4
     kept = {file: file.stat().st_mtime_ns for file in tmp_path.glob("*/*")}
     calls: list[tuple[int, int]] = []
@@ -481,17 +493,10 @@ def test_interrupted_folder_resumes_and_grows(tmp_path: Path) -> None:
     assert write_few(tmp_path, people=2) == len(GESTURES)
 
 
-def test_videos_are_written_beside_the_recordings(tmp_path: Path) -> None:
-    assert write_few(tmp_path, videos=True) == 2 * len(GESTURES)
-    stems = {suffix: {file.stem for file in tmp_path.glob(f"*/*{suffix}")} for suffix in (".h5", ".webm")}
-    assert stems[".h5"] == stems[".webm"]
-    assert len(stems[".h5"]) > 1
-
-
-@pytest.mark.parametrize("other", [{"seed": 4}, {"duration_us": 60_000}])
+@pytest.mark.parametrize("other", [{"seed": 4}, {"duration_us": 200_000}])
 def test_folder_with_different_settings_is_an_error(tmp_path: Path, other: dict[str, Any]) -> None:
     work = {Path("a"): Path.touch}
-    write_recordings(tmp_path, GesturesRecord(seed=3, duration_us=20_000), work)
+    write_recordings(tmp_path, GesturesRecord(seed=3, duration_us=100_000), work)
     with raises(DataError, next(iter(other)), "synthesis.json"):
         write_few(tmp_path, **other)
 
@@ -505,7 +510,7 @@ def test_folder_with_other_files_is_an_error(tmp_path: Path) -> None:
 
 def test_recordings_are_written_by_processes_and_errors_propagate(tmp_path: Path) -> None:
     work = {Path(f"{k}.txt"): partial(Path.write_text, data=str(k)) for k in range(4)}
-    assert write_recordings(tmp_path / "all", SynthesisRecord(kind="texts", seed=0), work, jobs=2) == 4
+    assert write_recordings(tmp_path / "all", SynthesisRecord(kind="texts", seed=0), work, jobs=2).new == 4
     assert (tmp_path / "all" / "3.txt").read_text() == "3"
     (tmp_path / "file").touch()
     with raises(FileError, tmp_path / "file", "is not a folder"):
@@ -513,17 +518,5 @@ def test_recordings_are_written_by_processes_and_errors_propagate(tmp_path: Path
 
 
 def test_video_frames_are_8_bit_srgb():
-    linear = next(iter(render_gesture(0, draw_person(np.random.default_rng(0)), np.random.default_rng(0))))
-    assert linear.image.dtype == np.uint16
     frame = next(iter(gesture_frames(GestureClip(0, person=0, clip=0, seed=0))))
     assert (frame.image.dtype, frame.transfer) == (np.dtype(np.uint8), "srgb")
-
-
-def test_shards_are_written_at_the_same_time(tmp_path: Path) -> None:
-    record = SynthesisRecord(kind="texts", seed=0)
-    work = {Path(f"{number}.txt"): partial(Path.write_text, data=str(number)) for number in range(9)}
-    first = write_recordings(tmp_path, record, work, shard=Shard(1, 2))
-    with lock_folder(tmp_path):  # sharded runs do not lock the folder
-        second = write_recordings(tmp_path, record, work, shard=Shard(2, 2))
-    assert (first > 0, second > 0, first + second) == (True, True, 9)
-    assert write_recordings(tmp_path, record, work) == 0

@@ -6,6 +6,7 @@ import itertools
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +20,6 @@ from dvspipe.events import GESTURE_SENSOR, SensorSize
 from dvspipe.formats import read
 from dvspipe.synthesis import (
     GestureClip,
-    GesturesPlan,
     draw_person,
     film_gesture,
     record_film,
@@ -157,14 +157,6 @@ def test_filming_a_label_out_of_range_is_an_error(label: int, tmp_path: Path) ->
     assert not list(tmp_path.iterdir())
 
 
-def test_gesture_is_filmed_with_the_given_webcam(tmp_path: Path) -> None:
-    webcam = replace(draw_webcam(np.random.default_rng(0)), size=SensorSize(width=96, height=64), fps=10.0, crf=None)
-    path = film_gesture(tmp_path / "film", GestureClip(1, person=3, clip=0, seed=1, duration_us=300_000), webcam=webcam)
-    video = open_video(path, VideoSettings())
-    assert path.suffix == ".webm"
-    assert [frame.image.shape for frame in video.frames()] == [(64, 96)] * 4
-
-
 def test_clip_that_starts_with_another_gesture_has_finite_joints() -> None:
     plans = [plan_clip(4, np.random.default_rng(seed), 1_500_000) for seed in range(100)]
     assert {plan[-1].label for plan in plans} == {4}
@@ -178,18 +170,13 @@ def test_clip_that_starts_with_another_gesture_has_finite_joints() -> None:
 
 
 def test_folder_of_both_cameras_has_one_clip_of_each(tmp_path: Path) -> None:
-    plan = GesturesPlan(people=1, clips=1, duration_us=100_000, camera="both", videos=True, other=1)
-    assert plan.count == 22
-    assert write_gestures(tmp_path, plan) == 44
-    names = {path.name.split("_")[1] for path in tmp_path.rglob("*.h5")}
-    assert "webcam" in names
-    assert len(names) > 1
+    few: dict[str, Any] = {"people": 1, "clips": 1, "duration_us": 100_000, "camera": "both", "other": 1, "jobs": 1}
+    assert write_gestures(tmp_path, **few).new == 22
     for name in GESTURES:
         recordings = sorted((tmp_path / name).glob("*.h5"))
         assert [read(path).sensor for path in recordings] == [GESTURE_SENSOR] * 2
-        films = [*(tmp_path / name).glob("*webcam*.mp4"), *(tmp_path / name).glob("*webcam*.webm")]
-        assert len(films) == 1
-    assert write_gestures(tmp_path, plan) == 0
+        assert ["webcam" in path.name for path in recordings].count(True) == 1
+    assert write_gestures(tmp_path, **few).new == 0
 
 
 def test_frame_matches_transfer_curve_and_sharpening() -> None:
