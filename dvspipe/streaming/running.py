@@ -121,7 +121,7 @@ class ActionRunner:
                 continue
 
             del self._running[process]
-            if process.returncode:
+            if process.returncode and not self._is_stopped:
                 log.warning("%s: failed with exit code %d", command, process.returncode)
 
     def stop(self) -> None:

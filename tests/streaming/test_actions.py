@@ -150,7 +150,9 @@ def test_failed_command_is_one_warning(caplog: pytest.LogCaptureFixture) -> None
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="POSIX only")
 @pytest.mark.parametrize("polite", [True, False])  # whether the programs end at SIGTERM
-def test_stop_ends_running_commands_with_the_programs_that_they_started(tmp_path: Path, polite: bool) -> None:
+def test_stop_ends_running_commands_with_the_programs_that_they_started(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, polite: bool
+) -> None:
     code = f"""
 import pathlib, signal, subprocess
 signal.signal(signal.SIGTERM, signal.{"SIG_DFL" if polite else "SIG_IGN"})
@@ -164,7 +166,9 @@ child.wait()
         while not (tmp_path / "pid").exists():
             time.sleep(0.01)
         runner.stop()
+        runner.add(answers("-")[0])
 
+    assert not caplog.records
     pid = int((tmp_path / "pid").read_text())
     while _is_running(pid):  # ends after the signal, or the test never ends
         time.sleep(0.01)
