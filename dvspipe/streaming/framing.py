@@ -23,10 +23,10 @@ from ..framing.fitting import Fit, fit_events, plan_fit, start_fit
 from ..framing.framing import (
     CONTEXT_SLICES,
     DEAD_BAND,
-    MAX_ZOOM,
     SMOOTH_SLICES,
     ActivityMaps,
     Framing,
+    choose_zoom,
     find_square,
     follow_events,
     smooth_centers,
@@ -109,20 +109,14 @@ class LiveFinder:
 
     def _follow(self, t_us: int) -> None:
         """Move the region of interest to the person; decide its zoom first."""
-        shorter = min(self._target.width, self._target.height)
+        self._zoom = self._zoom or choose_zoom(float(np.median(self._sides)), self._original, self._target)
         if self._zoom is None:
-            zoom = min(MAX_ZOOM, shorter / float(np.median(self._sides)))
-
-            # A picture that is smaller than the target at the zoom of the person needs no region of interest.
-            size = self._original
-            self._is_complete = zoom * size.width <= self._target.width and zoom * size.height <= self._target.height
-            if self._is_complete:
-                return
-            self._zoom = zoom
+            self._is_complete = True
+            return
 
         # The centre moves only as far as needed to stay within `play` of the person; see `follow_centers`.
         center = smooth_centers(np.array(self._numbers), np.array(self._centers))[-1]
-        play = DEAD_BAND * shorter / self._zoom
+        play = DEAD_BAND * min(self._target.width, self._target.height) / self._zoom
         if self.framing is not None:
             center = np.clip(self.framing.center[0], center - play, center + play)
         self.framing = Framing(self._original, self._target, self._zoom, np.array([t_us]), center[None])
