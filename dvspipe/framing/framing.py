@@ -357,18 +357,27 @@ def find_framing(
     if not squares:
         return None
 
-    shorter = min(target.width, target.height)
+    side = scale * float(np.median([square.side for square in squares]))
+    zoom = zoom or choose_zoom(side, original, target)
     if zoom is None:
-        side = scale * float(np.median([square.side for square in squares]))
-        zoom = min(MAX_ZOOM, shorter / side)
-        if zoom * original.width <= target.width and zoom * original.height <= target.height:
-            return None
+        return None
 
     center = scale * np.array([(square.x, square.y) for square in squares])
     t_us = maps.start_us + np.array(numbers, np.int64) * SLICE_US
 
-    followed = follow_centers(smooth_centers(np.array(numbers), center), DEAD_BAND * shorter / zoom)
+    play = DEAD_BAND * min(target.width, target.height) / zoom
+    followed = follow_centers(smooth_centers(np.array(numbers), center), play)
     return Framing(original, target, zoom, t_us, followed)
+
+
+def choose_zoom(side: float, original: SensorSize, target: SensorSize) -> float | None:
+    """Return the zoom at which a square of this side shows the person as in training clips.
+
+    None: a picture of the original size is then not larger than the target, which shows all of it.
+    """
+    zoom = min(MAX_ZOOM, min(target.width, target.height) / side)
+    is_complete = zoom * original.width <= target.width and zoom * original.height <= target.height
+    return None if is_complete else zoom
 
 
 def _find_squares(slices: Iterable[tuple[int, NDArray[np.float32]]], cell_px: int) -> tuple[list[int], list[Square]]:

@@ -29,8 +29,7 @@ from .network import (
     IntegerNetwork,
     IntegerReadout,
     bound_current,
-    pool_squares,
-    step_layer,
+    run_layer,
 )
 
 WEIGHT_BITS = 8  # int8; the smallest integer, such as -128, is not used
@@ -328,14 +327,8 @@ def measure_changes(network: nn.Module, compiled: IntegerNetwork, counts: NDArra
         shape = layer.output_shape(inputs.shape[1:])
         outputs = after.inputs[:, 0].reshape(len(counts), *shape).numpy() * trained.layer.pool**2
         expected = np.rint(outputs).astype(np.uint8)
-
-        membrane = np.zeros(layer.membrane_shape(inputs.shape[1:]), np.int16)
-        current = np.zeros(membrane.shape, np.int32)
-        changed = 0
-        for step_input, step_expected in zip(inputs, expected, strict=True):
-            step, membrane, current = step_layer(layer, step_input, membrane, current)
-            changed += int(np.count_nonzero(pool_squares(step.spikes, layer.pool) != step_expected))
-        changes.append((changed, int(expected.sum())))
+        changed = np.count_nonzero(run_layer(layer, inputs).outputs != expected)
+        changes.append((int(changed), int(expected.sum())))
 
         inputs = expected
 

@@ -1,12 +1,12 @@
-"""Spiking networks in integers: the rule that the compiled kernel and the generated C code also compute, bit by bit.
+"""Spiking networks in integers: the rule that the generated C code also computes, bit by bit.
 
-It is written for clarity, in plain numpy. `docs/concepts/integer.md` derives it. `IntegerNetwork` checks that no number
-of a network can overflow; `step_layer` is one step of a layer, and `trace` runs all layers and the readout over time.
+`docs/concepts/integer.md` derives it. `IntegerNetwork` checks that no number of a network can overflow; `run_layer`
+runs a layer over time, and `run_integers` all layers and the readout.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ MEMBRANE_BYTES = 2  # int16 per neuron
 CURRENT_BYTES = 4  # int32 per neuron with a synaptic current
 INTEGRATOR_BYTES = 12  # each class in the readout: an integrator, int32, and a score, int64
 MAX_INT32 = (1 << 31) - 1
+MAX_EXACT = 1 << 24  # float32 represents all integers up to it
 MAX_CURRENT = 1 << 30  # synaptic currents are limited to it
 MEMORYLESS = 1 << LEAK_BITS  # leak of a current that is the input of the step alone
 MAX_COUNT_IN = 255  # counts are uint8
@@ -214,59 +215,42 @@ def bound_current(weight: NDArray[np.int8], bias: NDArray[np.int32], shift: int,
     return int(((sums << shift) + np.abs(bias.astype(np.int64))).max())
 
 
-@dataclass(frozen=True, eq=False)
-class IntegerState:
-    """State of a network between steps.
+class LayerState(NamedTuple):
+    """State of a spiking layer between steps.
 
     Args:
-        membranes: Membranes of each spiking layer, int16 [M, H, W].
-        currents: Currents of each spiking layer in the last step, int32 [M, H, W].
-        integrators: Integrators of the readout, int32 [K].
-        scores: Sum of the integrators over all steps, int64 [K].
+        membrane: Membranes in the range of int16, int32 [M, H', W'].
+        current: Currents of the last step, int32 [M, H', W'].
     """
 
-    membranes: tuple[NDArray[np.int16], ...]
-    currents: tuple[NDArray[np.int32], ...]
-    integrators: NDArray[np.int32]
-    scores: Scores
+    membrane: NDArray[np.int32]
+    current: NDArray[np.int32]
 
 
-@dataclass(frozen=True, eq=False)
-class LayerStep:
-    """Input and output of a spiking layer in one step.
+class LayerRun(NamedTuple):
+    """Steps of a spiking layer.
 
     Args:
-        inputs: Input, uint8 [C, H, W].
-        spikes: Spikes before pooling, bool [M, H, W].
+        outputs: Spikes, summed over the squares of the pooling, uint8 [T, M, H, W].
         saturated: Number of membranes that were limited to the range of int16 and not set to 0 by a spike.
+        state: State after the last step.
     """
 
-    inputs: NDArray[np.uint8]
-    spikes: NDArray[np.bool_]
+    outputs: NDArray[np.uint8]
     saturated: int
+    state: LayerState
 
 
-class StepTrace(NamedTuple):
-    """Everything that happens in one step."""
+class IntegerRun(NamedTuple):
+    """Steps of a network.
 
-    layers: tuple[LayerStep, ...]
-    """Spiking layers in order."""
-    features: NDArray[np.uint8]
-    """Input of the readout, uint8 [C, H, W]."""
-    state: IntegerState
-    """State after the step."""
+    Args:
+        layers: Spiking layers in order.
+        integrators: Integrators of the readout after each step, int32 [T, K].
+    """
 
-
-def start_state(network: IntegerNetwork) -> IntegerState:
-    """Return the state before the first step: zeros."""
-    shapes = [layer.membrane_shape(shape) for layer, shape in zip(network.layers, network.shapes, strict=False)]
-    K = network.classes
-    return IntegerState(
-        tuple(np.zeros(shape, np.int16) for shape in shapes),
-        tuple(np.zeros(shape, np.int32) for shape in shapes),
-        np.zeros(K, np.int32),
-        np.zeros(K, np.int64),
-    )
+    layers: tuple[LayerRun, ...]
+    integrators: NDArray[np.int32]
 
 
 def leak_of(values: NDArray[np.int32], leak: int) -> NDArray[np.int32]:
@@ -283,16 +267,19 @@ def leak_of(values: NDArray[np.int32], leak: int) -> NDArray[np.int32]:
 
 
 def convolve(weight: NDArray[np.int8], x: NDArray[np.uint8], padding: int) -> NDArray[np.int32]:
-    """Return the sums of weights [M, C, h, w] times inputs [C, H, W], int32 [M, H', W'].
+    """Return the sums of weights [M, C, h, w] times inputs [T, C, H, W], int32 [T, M, H', W'].
 
-    The product is in float64, because numpy multiplies matrices of integers 20 times slower. It is exact: all sums are
-    integers below 2^31.
+    The product is in floating point, because numpy multiplies matrices of integers 20 times slower. It is exact: all
+    partial sums are integers that the type represents.
     """
-    padded = np.pad(x, ((0, 0), (padding, padding), (padding, padding)))
-    squares = np.lib.stride_tricks.sliding_window_view(padded, weight.shape[2:], axis=(1, 2))  # [C, H', W', h, w]
-    sums = np.tensordot(weight.astype(np.float64), squares.astype(np.float64), axes=((1, 2, 3), (0, 3, 4)))
+    bound = bound_current(weight, np.zeros(len(weight), np.int32), 0, int(x.max(initial=0)))
+    dtype = np.float32 if bound <= MAX_EXACT else np.float64
 
-    rounded: NDArray[np.int32] = sums.astype(np.int32)
+    padded = np.pad(x.astype(dtype), ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    squares = np.lib.stride_tricks.sliding_window_view(padded, weight.shape[2:], axis=(2, 3))  # [T, C, H', W', h, w]
+    sums = np.tensordot(squares, weight.astype(dtype), axes=((1, 4, 5), (1, 2, 3)))
+
+    rounded: NDArray[np.int32] = sums.astype(np.int32).transpose(0, 3, 1, 2)
     return rounded
 
 
@@ -304,60 +291,53 @@ def pool_squares(x: NDArray[np.bool_], pool: int) -> NDArray[np.uint8]:
     return np.asarray(squares.sum(axis=(-3, -1)), np.uint8)
 
 
-def step_layer(
-    layer: IntegerLayer, x: NDArray[np.uint8], membrane: NDArray[np.int16], current: NDArray[np.int32]
-) -> tuple[LayerStep, NDArray[np.int16], NDArray[np.int32]]:
-    """Return a step of a layer with the input x, uint8 [C, H, W], and its membranes and currents [M, H', W'] after it.
-
-    Args:
-        layer: The layer.
-        x: Input.
-        membrane: Membranes before the step, int16.
-        current: Currents of the previous step, int32.
-    """
-    # i = i - leak(i) + (sums << shift) + bias, limited; without a synaptic current, leak(i) = i.
-    drive = (convolve(layer.weight, x, layer.padding) << layer.shift) + layer.bias[:, None, None]
-    if layer.has_current:
-        drive = (current - leak_of(current, layer.current_leak) + drive).clip(-MAX_CURRENT, MAX_CURRENT)
-
-    # v = v - leak(v) + i, limited to int16.
-    before = membrane.astype(np.int32)
-    unlimited = before - leak_of(before, layer.leak) + drive
-    potential = unlimited.clip(-MAX_INT16, MAX_INT16)
-
-    # z = [v > threshold]; then v = 0 or, if the reset subtracts, v - threshold.
+def run_layer(layer: IntegerLayer, x: NDArray[np.uint8], state: LayerState | None = None) -> LayerRun:
+    """Run a layer over the steps of inputs, uint8 [T, C, H, W], from a state; None: all zeros."""
+    drives = (convolve(layer.weight, x, layer.padding) << layer.shift) + layer.bias[:, None, None]
     threshold = layer.threshold[:, None, None]
-    spikes = potential > threshold
-    after = np.where(spikes, potential - threshold if layer.subtract else 0, potential)
+    membrane, current = state or LayerState(np.zeros_like(drives[0]), np.zeros_like(drives[0]))
+    spikes = np.zeros(drives.shape, np.bool_)
+    saturated = 0
 
-    # Without subtraction, a limited membrane that spikes is set to 0 in any case.
-    is_limited = unlimited != potential
-    saturated = is_limited if layer.subtract else is_limited & ~spikes
+    for t, drive in enumerate(drives):
+        # i = i - leak(i) + (sums << shift) + bias, limited; without a synaptic current, leak(i) = i.
+        if layer.has_current:
+            drive = (current - leak_of(current, layer.current_leak) + drive).clip(-MAX_CURRENT, MAX_CURRENT)
+        current = drive
 
-    return LayerStep(x, spikes, int(np.count_nonzero(saturated))), after.astype(np.int16), drive
+        # v = v - leak(v) + i, limited to int16.
+        unlimited = membrane - leak_of(membrane, layer.leak) + current
+        potential = unlimited.clip(-MAX_INT16, MAX_INT16)
+
+        # z = [v > threshold]; then v = 0 or, if the reset subtracts, v - threshold.
+        spikes[t] = potential > threshold
+        membrane = np.where(spikes[t], potential - threshold if layer.subtract else 0, potential)
+
+        # Without subtraction, a limited membrane that spikes is set to 0 in any case.
+        is_limited = unlimited != potential
+        saturated += int(np.count_nonzero(is_limited if layer.subtract else is_limited & ~spikes[t]))
+
+    return LayerRun(pool_squares(spikes, layer.pool), saturated, LayerState(membrane, current))
 
 
-def trace(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Iterator[StepTrace]:
-    """Yield each step of a recording, uint8 [T, C, H, W], with its layers and the state after it."""
-    state = start_state(network)
+def run_integers(network: IntegerNetwork, counts: NDArray[np.uint8], before: IntegerRun | None = None) -> IntegerRun:
+    """Run all layers over the steps of a recording, uint8 [T, C, H, W], or of its next part after `before`."""
+    x = counts
+    layers = list[LayerRun]()
+    for number, layer in enumerate(network.layers):
+        layers.append(run_layer(layer, x, before and before.layers[number].state))
+        x = layers[-1].outputs
+
+    # The readout has no threshold: its scores are the sums of the integrators.
     readout = network.readout
-    for x in counts:
-        layers = list[LayerStep]()
-        membranes = list[NDArray[np.int16]]()
-        currents = list[NDArray[np.int32]]()
-        for layer, membrane, current in zip(network.layers, state.membranes, state.currents, strict=True):
-            step, membrane, current = step_layer(layer, x, membrane, current)
-            x = pool_squares(step.spikes, layer.pool)
-            layers.append(step)
-            membranes.append(membrane)
-            currents.append(current)
+    sums = x.reshape(len(x), -1).astype(np.int32) @ readout.weight.T.astype(np.int32)
+    integrators = (sums << readout.shift) + readout.bias
+    last = np.zeros_like(integrators[0]) if before is None else before.integrators[-1]
+    for drive in integrators:
+        drive += last - leak_of(last, readout.leak)
+        last = drive
 
-        # The readout has no threshold: its scores are the sums of the integrators.
-        sums = readout.weight.astype(np.int32) @ x.reshape(-1).astype(np.int32)
-        drive = (sums << readout.shift) + readout.bias
-        integrators = state.integrators - leak_of(state.integrators, readout.leak) + drive
-        state = IntegerState(tuple(membranes), tuple(currents), integrators, state.scores + integrators)
-        yield StepTrace(tuple(layers), x, state)
+    return IntegerRun(tuple(layers), integrators)
 
 
 def run(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Scores:
@@ -381,4 +361,4 @@ def run(network: IntegerNetwork, counts: NDArray[np.uint8]) -> Scores:
                [1, 0],
                [1, 0]])
     """
-    return np.stack([step.state.scores for step in trace(network, counts)])
+    return np.cumsum(run_integers(network, counts).integrators, axis=0, dtype=np.int64)

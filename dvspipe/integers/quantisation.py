@@ -33,11 +33,9 @@ from ..results import CHECKPOINT_SUFFIX, EvaluatedPart
 from ..training.evaluation import evaluate_network, open_evaluation
 from .classifier import IntegerClassifier
 from .compilation import WEIGHT_BITS, compile_network, list_compilable, measure_changes
-from .kernel import run_fast
-from .network import INTEGRATOR_BYTES, IntegerNetwork, trace
+from .network import INTEGRATOR_BYTES, IntegerNetwork, run, run_integers
 
 MAX_CALIBRATION = 64  # recordings; more do not change the scales noticeably
-DETAILED = 8  # recordings for the statistics of layers, which the slow reference computes
 BATCH = 16
 WEIGHT_BIT_COUNTS = range(2, 9)
 """Numbers of bits that a weight can have; it is stored as int8."""
@@ -73,14 +71,13 @@ class Quantisation(Described, Brief):
 
     Args:
         classifier: The classifier.
-        calibrated_on: Number of recordings of the calibration.
+        calibrated_on: Number of recordings of the calibration, on which the layers were also measured.
         data: Description of the recordings of the comparison.
         recordings: Number of recordings of the comparison.
         before: Correct predictions of the original classifier.
         after: Correct predictions of the integers.
         equal: Number of equal predictions.
         lost: Number of correct predictions of the original that are wrong in integers.
-        detailed: Number of recordings of the statistics of layers.
         layers: Layers in order; the readout is the last.
     """
 
@@ -92,7 +89,6 @@ class Quantisation(Described, Brief):
     after: int
     equal: int
     lost: int
-    detailed: int
     layers: tuple[CompiledLayer, ...]
 
     @property
@@ -115,7 +111,7 @@ class Quantisation(Described, Brief):
                 f"{layer.operations / layer.dense:.1%}",
             )
 
-        measured = f"layers were measured on {self.detailed} of {self.calibrated_on} recordings of the calibration"
+        measured = f"layers were measured on the {self.calibrated_on} recordings of the calibration"
         lossy = max(self.layers, key=lambda layer: layer.changed or 0.0)
 
         before = f"accuracy {self.before / self.recordings:.2%} before ({self.before} of {self.recordings})"
@@ -200,7 +196,6 @@ def quantise(
     in_integers = NamedStep(progress, f"evaluating {opened.part} in integers")
     predicted = _predict(compiled, tensors, in_integers)
 
-    detailed = counts[:: -(-len(counts) // DETAILED)]  # evenly spaced: recordings of a class are neighbours
     was_right = original.predicted == original.labels
     result = Quantisation(
         IntegerClassifier(config, compiled),
@@ -211,8 +206,7 @@ def quantise(
         after=int(np.sum(predicted == original.labels)),
         equal=int(np.sum(predicted == original.predicted)),
         lost=int(np.sum(was_right & (predicted != original.labels))),
-        detailed=len(detailed),
-        layers=measure_layers(network, compiled, detailed),
+        layers=measure_layers(network, compiled, counts),
     )
 
     if file is not None:
@@ -228,11 +222,9 @@ def _choose_calibration(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
 
 def _predict(compiled: IntegerNetwork, tensors: SpikeTensors, progress: Progress) -> NDArray[np.int64]:
     """Return the class of each recording, int64 [N]: the highest score after the last step."""
-    predicted = []
+    predicted = list[np.int64]()
     for batch in plain_batches(tensors, BATCH, progress=progress):
-        for recording in batch:
-            scores = run_fast(compiled, recording)
-            predicted.append(scores[-1].argmax())
+        predicted.extend(run(compiled, recording)[-1].argmax() for recording in batch)
 
     return np.array(predicted)
 
@@ -241,28 +233,29 @@ def measure_layers(
     network: nn.Module, compiled: IntegerNetwork, counts: NDArray[np.uint8]
 ) -> tuple[CompiledLayer, ...]:
     """Measure the layers of a compiled network on recordings, uint8 [B, T, C, H, W]."""
-    changes = [measure_changes(network, compiled, recording) for recording in counts]
-    steps = [step for recording in counts for step in trace(compiled, recording)]
+    changes = np.sum([measure_changes(network, compiled, recording) for recording in counts], axis=0).tolist()
+    runs = [run_integers(compiled, recording) for recording in counts]
     measured = []
-    for number, (layer, shape) in enumerate(zip(compiled.layers, compiled.shapes, strict=False)):
-        changed, spikes = np.sum([layers[number] for layers in changes], axis=0).tolist()
-        traced = [step.layers[number] for step in steps]
 
-        # A dense network multiplies each weight of each neuron; integers skip inputs that are 0.
+    # A dense network multiplies each weight of each neuron; integers skip inputs that are 0.
+    inputs: NDArray[np.uint8] = counts
+    for number, (layer, shape) in enumerate(zip(compiled.layers, compiled.shapes, strict=False)):
+        layer_runs = [run.layers[number] for run in runs]
+        changed, spikes = changes[number]
         neurons = int(np.prod(layer.membrane_shape(shape)))
-        weights_per_neuron = layer.weight[0].size
-        dense = neurons * weights_per_neuron
+        dense = neurons * layer.weight[0].size
         measured.append(
             CompiledLayer(
                 f"lif{number + 1}",
                 weight_bytes=layer.weight.nbytes + layer.bias.nbytes + layer.threshold.nbytes,
                 state_bytes=layer.neuron_bytes * neurons,
                 changed=changed / max(spikes, 1),
-                saturated=sum(step.saturated for step in traced),
-                operations=dense * float(np.mean([np.mean(step.inputs > 0) for step in traced])),
+                saturated=sum(layer_run.saturated for layer_run in layer_runs),
+                operations=dense * float(np.mean(inputs > 0)),
                 dense=dense,
             )
         )
+        inputs = np.stack([layer_run.outputs for layer_run in layer_runs])
 
     readout = compiled.readout
     dense = readout.weight.size
@@ -273,7 +266,7 @@ def measure_layers(
             state_bytes=INTEGRATOR_BYTES * compiled.classes,
             changed=None,
             saturated=0,
-            operations=dense * float(np.mean([np.mean(step.features > 0) for step in steps])),
+            operations=dense * float(np.mean(inputs > 0)),
             dense=dense,
         )
     )

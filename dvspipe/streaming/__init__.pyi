@@ -2,14 +2,11 @@ from .actions import Action as Action
 from .actions import ActionConfig as ActionConfig
 from .actions import ActionFinder as ActionFinder
 from .actions import find_actions as find_actions
-from .chunks import Chunk as Chunk
-from .chunks import ChunkQueue as ChunkQueue
-from .chunks import LiveClock as LiveClock
-from .chunks import SystemClock as SystemClock
-from .performers import ActionRunner as ActionRunner
+from .running import ActionRunner as ActionRunner
 from .session import LiveSession as LiveSession
 from .session import LiveViewer as LiveViewer
 from .session import with_hop as with_hop
+from .sources import Chunk as Chunk
 from .sources import LiveSource as LiveSource
 from .sources import PushedSource as PushedSource
 from .sources import open_live as open_live

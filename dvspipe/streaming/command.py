@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-
-from rich.text import Text
 
 from ..base.errors import count_noun
 from ..base.interrupts import end_on_interrupt
@@ -16,20 +14,14 @@ from ..base.texts import show_name
 from ..checkpoints.checkpoint import DEFAULT_CHECKPOINT
 from ..cli.screen import screen
 from ..inference import Classifier, InferConfig
-from .actions import Action, ActionConfig
+from .actions import ActionConfig
 from .answers import LiveAnswer
-from .performers import ActionRunner
+from .running import ActionRunner
 from .session import LiveSession
 from .session import live as verb
-from .sources import FilmSource
-from .window import LiveWindow, open_window
 
 log = logging.getLogger(__name__)
 
-LESS_THAN_INFER = (
-    "live sees the complete picture until it has found the person; dvspipe infer searches the film first, and is more "
-    "often right"
-)
 CLEAR_LINE = "\r\x1b[K"
 
 
@@ -39,10 +31,8 @@ def live(
     config: InferConfig = InferConfig(),
     acts: ActionConfig = ActionConfig(),
     *,
-    window: bool | None = None,
     on: Sequence[tuple[str, str]] = (),
     speed: float = 1.0,
-    loop: bool = False,
     record: Path | None = None,
     overwrite: bool = False,
 ) -> None:
@@ -53,169 +43,80 @@ def live(
         checkpoint: Run folder, .safetensors file, name of an included classifier, or hf://USER/NAME.
         config: Settings of windows, segments and framing.
         acts: When a gesture acts.
-        window: Show film, events and prediction in a window, or not (--window=false); default: if there is a display,
-            except with --json.
         on: Class and command to run once per gesture of the class, or of any class, with the environment variables
             DVSPIPE_CLASS, DVSPIPE_PROBABILITY and DVSPIPE_T_S. Repeatable.
         speed: Speed of a replay, > 0; 1: as recorded.
-        loop: Start a replay again at its end.
         record: Event file (.h5, ...) for what the network sees; default: not recorded.
         overwrite: Replace an existing file of `record`.
     """
     classifier = Classifier.load(checkpoint)
     runner = ActionRunner(on, classifier.config.classes, acts)
-    session = verb(
-        source,
-        classifier,
-        config,
-        speed=speed,
-        loop=loop,
-        record=record,
-        overwrite=overwrite,
-    )
-    opened = session.source
-    writer = session.writer
+    session = verb(source, classifier, config, speed=speed, record=record, overwrite=overwrite)
+    name = session.source.name
 
-    # JSON Lines are for another program, so only `window` opens a window with them.
-    is_wanted = False if screen.as_json and window is None else window
-    session.viewer = shown = open_window(opened.name, classifier.config.sensor, is_wanted=is_wanted)
-
-    log.info("%s: starting, which takes longer the first time; Ctrl-C ends it", opened.name)
-    if isinstance(opened, FilmSource):
-        log.info("%s: %s", opened.name, LESS_THAN_INFER)
-
-    lines = _Lines()
-    if screen.as_json:
-        lines = _JsonLines()
-    elif screen.is_terminal:
-        lines = _StatusLine()
-    tally = _run(session, lines, shown, runner)
+    log.info("%s: starting, which takes longer the first time; Ctrl-C ends it", name)
+    summary = _run(session, runner)
 
     if session.skipped_us:
-        log.warning("%s: %.1f s skipped: the machine was too slow", opened.name, session.skipped_us * 1e-6)
-    if writer is not None and not writer.count:
-        log.warning("%s: no events were recorded", writer.path)
-    elif writer is not None:
-        log.info("%s: %s of %s", writer.path, count_noun(writer.count, "event"), writer.sensor)
-    log.info("%s: %s", opened.name, tally.describe())
+        log.warning("%s: %.1f s skipped: the machine was too slow", name, session.skipped_us * 1e-6)
+    if session.writer is not None:
+        log.info("%s: %s", session.writer.path, count_noun(session.writer.count, "event"))
+    log.info("%s: %s", name, summary)
 
-    # If the process exits before the thread of the source, native code may abort it.
-    if session.is_reading:
-        log.info("%s: waiting for its next frame; Ctrl-C ends at once", opened.name)
-        session.wait()
+    # The program ends soon after SIGTERM: without this, Python looks at all objects of PyTorch again, for 0.6 s.
+    gc.freeze()
 
 
-def _run(session: LiveSession, lines: _Lines, window: LiveWindow | None, runner: ActionRunner) -> _Tally:
-    """Show the predictions of a session until it ends, perform its actions, and return their tally."""
-    tally = _Tally()
+def _run(session: LiveSession, runner: ActionRunner) -> str:
+    """Print the predictions of a session until it ends, and perform its actions; return a summary."""
+    certain: Counter[str] = Counter()
+    bases: Counter[str] = Counter()
 
     def stop() -> None:
         session.stop()
         runner.stop()
 
-    if window is not None:
-        window.on_close = session.stop
-    # The first Ctrl-C ends the stream like its end: the events are written, and the tally is shown.
+    # The first Ctrl-C ends the stream like its end: the events are written, and the summary is shown.
     with end_on_interrupt(stop), runner:
-        try:
-            for answer in session:
-                lines.show(answer)
-                tally.add(answer)
-                if (action := runner.add(answer)) is not None:
-                    lines.show_action(action)
-                if window is not None:
-                    window.show(answer)
-        finally:
-            lines.finish()
-            if window is not None:
-                window.close()
+        for answer in session:
+            _show(answer)
+            if answer.class_name is not None:
+                bases[answer.basis] += 1
+                certain.update([answer.class_name] if answer.certain else [])
 
-    return tally
+            action = runner.add(answer)
+            if action is not None and not screen.as_json:
+                clear = CLEAR_LINE if screen.is_terminal else ""
+                _write(f"{clear}{action.t_s:8.2f} s  {show_name(action.class_name)} acts\n")
 
+        if screen.is_terminal and not screen.as_json:
+            _write("\n")
 
-class _Tally:
-    """Duration and classes of the predictions of a stream."""
-
-    def __init__(self) -> None:
-        self._times_us: list[int] = []
-        self._total = 0
-        self._certain: Counter[str] = Counter()
-        self._by_joints = 0
-
-    def add(self, answer: LiveAnswer) -> None:
-        if answer.class_name is None:
-            return
-
-        self._total += 1
-        self._times_us = [*self._times_us[:1], answer.t_us]  # the first and the latest time
-        if answer.certain:
-            self._certain[answer.class_name] += 1
-        if answer.basis == "joints and events":
-            self._by_joints += 1
-
-    def describe(self) -> str:
-        """Describe the predictions in a few words."""
-        if not self._times_us:
-            return "no predictions"
-
-        seconds = (self._times_us[-1] - self._times_us[0]) * 1e-6
-        parts = [f"{count_noun(self._total, 'prediction')} in {seconds:.1f} s"]
-
-        names = self._certain.most_common(1)
-        parts.append(f"{self._certain.total()} certain" + (f", mostly {show_name(names[0][0])}" if names else ""))
-        parts.append(f"{self._by_joints} by joints and events" if self._by_joints else "by events")
-        return ", ".join(parts)
+    leading = "".join(f", mostly {show_name(name)}" for name, _ in certain.most_common(1))
+    by_basis = "".join(f", {count} by {basis}" for basis, count in bases.items())
+    return f"{count_noun(bases.total(), 'prediction')}, {certain.total()} certain{leading}{by_basis}"
 
 
-class _Lines:
-    """Answers as plain lines."""
-
-    def show(self, answer: LiveAnswer) -> None:
-        screen.print(Text(_describe(answer)))
-        screen.file.flush()
-
-    def show_action(self, action: Action) -> None:
-        screen.print(Text(f"{action.t_s:8.2f} s  {show_name(action.class_name)} acts"))
-        screen.file.flush()
-
-    def finish(self) -> None:
-        """End the output."""
+def _show(answer: LiveAnswer) -> None:
+    """Print an answer: as JSON, as the only line of a terminal, or as one of many lines."""
+    if screen.as_json:
+        _write(answer.model_dump_json() + "\n")
+    elif screen.is_terminal:
+        _write(CLEAR_LINE + _describe(answer)[: screen.width - 1])  # a longer line could not be overwritten
+    else:
+        _write(_describe(answer) + "\n")
 
 
-class _JsonLines(_Lines):
-    """Answers as JSON Lines."""
-
-    def show(self, answer: LiveAnswer) -> None:
-        sys.stdout.write(answer.model_dump_json() + "\n")
-        sys.stdout.flush()
-
-    def show_action(self, action: Action) -> None:
-        """Show nothing: each line of the output is a prediction."""
-
-
-class _StatusLine(_Lines):
-    """Answers in one line of a terminal, overwritten by the next."""
-
-    def show(self, answer: LiveAnswer) -> None:
-        # A longer line would wrap, and could not be overwritten.
-        screen.file.write(CLEAR_LINE + _describe(answer)[: screen.width - 1])
-        screen.file.flush()
-
-    def show_action(self, action: Action) -> None:
-        screen.file.write(CLEAR_LINE)
-        super().show_action(action)
-
-    def finish(self) -> None:
-        screen.file.write("\n")
-        screen.file.flush()
+def _write(text: str) -> None:
+    screen.file.write(text)
+    screen.file.flush()
 
 
 def _describe(answer: LiveAnswer) -> str:
     """Describe an answer in one line."""
-    if answer.class_name is None:
-        name = "no events"
-        probability = ""
-    else:
+    name = "no events"
+    probability = ""
+    if answer.class_name is not None:
         name = show_name(answer.class_name) + ("" if answer.certain else " (uncertain)")
         probability = f"{answer.probability:.0%}"
 

@@ -3,17 +3,15 @@
 A recording is searched completely before it is framed (`open_source`). A live stream cannot be: `LiveFinder` locates
 the moving person from the last seconds, and follows the person with a delay. In videos, a `Watcher` may find also a
 still person. Until the person is located, the network sees the complete picture.
-
-There are four framers, each with a method `add` that returns events on the network's sensor: of events or of frames
-(`frame_live_events`, `frame_live_video`), with a region that is fixed or that follows the person.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +23,10 @@ from ..framing.fitting import Fit, fit_events, plan_fit, start_fit
 from ..framing.framing import (
     CONTEXT_SLICES,
     DEAD_BAND,
-    MAX_ZOOM,
     SMOOTH_SLICES,
     ActivityMaps,
     Framing,
+    choose_zoom,
     find_square,
     follow_events,
     smooth_centers,
@@ -47,12 +45,8 @@ if TYPE_CHECKING:
 LOCATING_SLICES = 4  # slices with motion before the zoom is decided: 2 s
 SMOOTHED_SLICES = 3 * SMOOTH_SLICES  # centres that the smoothing uses
 
-
-class _Slice(NamedTuple):
-    """Number of a slice since its maps started, and the activity of each of its cells."""
-
-    number: int
-    activity: NDArray[np.float32]
+Framer = Callable[[Events | Frame], Events]
+"""Function that maps the next events or frame of a stream to events of one sensor; it keeps the state between calls."""
 
 
 class LiveFinder:
@@ -76,26 +70,20 @@ class LiveFinder:
         self._original = original
         self._target = target
         self._zoom = zoom
-        self.framing: Framing | None = None
         self._is_complete = False  # the complete picture is framed, without a search
+        self.framing: Framing | None = None
 
-        # The search on the present sensor; `resize` starts it again.
-        self._maps = ActivityMaps(sensor)
-        self._scale = original.width / sensor.width
-        self._near = deque[_Slice]()
-        self._first = 0  # number of the first slice of the maps
-
-        # What it has found so far. Numbers and centres are those that the smoothing uses.
-        self._sides = list[float]()  # sides of the squares, until the zoom is decided
+        # Squares of the last slices with motion: numbers of the slices, centres [x, y], and sides.
         self._numbers = deque[int](maxlen=SMOOTHED_SLICES)
         self._centers = deque[tuple[float, float]](maxlen=SMOOTHED_SLICES)
-        self._center: NDArray[np.float64] | None = None  # centre of the region now
+        self._sides = deque[float](maxlen=SMOOTHED_SLICES)
+        self.resize(sensor)
 
     def resize(self, sensor: SensorSize) -> None:
-        """Continue with events of another sensor size, from pictures of the same original."""
+        """Start or continue with events of a sensor size, from pictures of the same original."""
         self._maps = ActivityMaps(sensor)
         self._scale = self._original.width / sensor.width
-        self._near.clear()
+        self._recent = deque[NDArray[np.float32]](maxlen=CONTEXT_SLICES + 1)
 
         # New maps count their slices from 0 again; the numbers of the smoothed centres continue.
         self._first = self._numbers[-1] + 1 if self._numbers else 0
@@ -106,184 +94,113 @@ class LiveFinder:
             return
 
         for number, activity in self._maps.add(events):
-            self._near.append(_Slice(number, activity))
             # A slice is averaged with those before it; a stream has none after it yet.
-            while self._near[0].number < number - CONTEXT_SLICES:
-                self._near.popleft()
-            mean = np.mean([near.activity for near in self._near], axis=0)
-            square = find_square(mean, self._maps.cell_px)
+            self._recent.append(activity)
+            square = find_square(np.mean(self._recent, axis=0), self._maps.cell_px)
             if square is None:
                 continue
 
             person = square.scaled(self._scale)
             self._numbers.append(self._first + number)
             self._centers.append((person.x, person.y))
-            if self.framing is not None or self._locate(person.side):
+            self._sides.append(person.side)
+            if len(self._sides) >= LOCATING_SLICES:
                 self._follow(int(events.t[-1]))
 
-    def _locate(self, side: float) -> bool:
-        """Decide the zoom once there are enough squares; return whether a region of interest is needed."""
-        self._sides.append(side)
-        if len(self._sides) < LOCATING_SLICES:
-            return False
-
-        # A picture that is smaller than the target at the zoom of the person needs no region of interest.
-        if self._zoom is None:
-            zoom = min(MAX_ZOOM, self._target_side / float(np.median(self._sides)))
-            width = zoom * self._original.width
-            height = zoom * self._original.height
-            self._is_complete = width <= self._target.width and height <= self._target.height
-            if self._is_complete:
-                return False
-            self._zoom = zoom
-
-        return True
-
-    @property
-    def _target_side(self) -> int:
-        """Shorter side of the target."""
-        return min(self._target.width, self._target.height)
-
     def _follow(self, t_us: int) -> None:
-        """Move the region of interest to the person."""
-        assert self._zoom is not None
-        person = smooth_centers(np.array(self._numbers), np.array(self._centers))[-1]
-        play = DEAD_BAND * self._target_side / self._zoom
+        """Move the region of interest to the person; decide its zoom first."""
+        self._zoom = self._zoom or choose_zoom(float(np.median(self._sides)), self._original, self._target)
+        if self._zoom is None:
+            self._is_complete = True
+            return
 
         # The centre moves only as far as needed to stay within `play` of the person; see `follow_centers`.
-        self._center = person if self._center is None else np.clip(self._center, person - play, person + play)
-        self.framing = Framing(
-            self._original, self._target, self._zoom, np.array([t_us], np.int64), np.array([self._center])
-        )
+        center = smooth_centers(np.array(self._numbers), np.array(self._centers))[-1]
+        play = DEAD_BAND * min(self._target.width, self._target.height) / self._zoom
+        if self.framing is not None:
+            center = np.clip(self.framing.center[0], center - play, center + play)
+        self.framing = Framing(self._original, self._target, self._zoom, np.array([t_us]), center[None])
 
 
-class FixedEvents:
-    """Framer of events with a region of interest that does not move.
+class LiveFollower:
+    """Framer that follows the moving person.
 
-    Args:
-        fit: Mapping to the network's sensor.
-    """
-
-    def __init__(self, fit: Fit) -> None:
-        self._fit = fit
-        self._state = start_fit(fit)
-
-    def add(self, events: Events) -> Events:
-        """Return the next events on the network's sensor."""
-        fitted, self._state = fit_events(events, self._fit, self._state)
-        return fitted
-
-
-class FollowedEvents:
-    """Framer of events that follows the moving person.
-
-    Args:
-        sensor: Sensor of the events.
-        target: Sensor of the network.
-        zoom: As in `LiveFinder`.
-    """
-
-    def __init__(self, sensor: SensorSize, target: SensorSize, *, zoom: float | None = None) -> None:
-        self._sensor = sensor
-        self._finder = LiveFinder(sensor, sensor, target, zoom=zoom)
-        self._complete = FixedEvents(plan_fit(sensor, target, "scale"))
-        self._zoomed: FixedEvents | None = None
-
-    def add(self, events: Events) -> Events:
-        """Return the next events on the network's sensor."""
-        self._finder.add(events)
-        framing = self._finder.framing
-        if framing is None:
-            return self._complete.add(events)
-
-        # The zoom is decided once, so the mapping is, too; only the centre moves.
-        if self._zoomed is None:
-            size = framing.zoomed(Region.full(self._sensor))
-            self._zoomed = FixedEvents(plan_fit(self._sensor, size, "scale"))
-        return follow_events(self._zoomed.add(events), framing.track(framing.zoom))
-
-
-class FixedFrames:
-    """Framer of frames with a region of interest that does not move.
-
-    Args:
-        name: Name of the video in messages.
-        settings: Crop and size of the frames, and their conversion.
-        fit: Mapping from the converted frames to the network's sensor.
-    """
-
-    def __init__(self, name: str, settings: FilmConfig, fit: Fit) -> None:
-        self._pixels = _Pixels(name, settings)
-        self._fitted = FixedEvents(fit)
-
-    def add(self, frame: Frame) -> Events:
-        """Return the events since the previous frame."""
-        return self._fitted.add(self._pixels.step(frame))
-
-
-class FollowedFrames:
-    """Framer of frames that follows the moving person.
-
-    Until the person is located, the frames are scaled to a small overview. Then they are scaled by the zoom, and the
+    Until the person is located, the network sees the complete picture. Then the stream is scaled by the zoom: simulated
     pixels start again.
 
     Args:
-        name: Name of the video in messages.
-        settings: Conversion of the frames.
-        size: Size of the frames.
+        start: Returns a framer of the complete stream, scaled to a size.
+        first: Size until the person is located.
+        size: Size of the stream.
         target: Sensor of the network.
         zoom: As in `LiveFinder`.
         watcher: Follow its region as long as it finds one; None: by motion.
+
+    Attributes:
+        framing: Region of interest now; None: the complete picture.
     """
 
     def __init__(
         self,
-        name: str,
-        settings: FilmConfig,
+        start: Callable[[SensorSize], Framer],
+        first: SensorSize,
         size: SensorSize,
         target: SensorSize,
         *,
         zoom: float | None = None,
         watcher: Watcher | None = None,
     ) -> None:
-        self._name = name
-        self._settings = settings
+        self._start = start
+        self._scaled = start(first)
+        self._complete = _Fitter(plan_fit(first, target, "scale"))
+        self._finder = LiveFinder(first, size, target, zoom=zoom)
         self._size = size
         self._target = target
-
-        overview = coarse_size(size)
-        self._pixels = _Pixels(name, _resized(settings, overview))
-        self._complete = FixedEvents(plan_fit(overview, target, "scale"))
-        self._finder = LiveFinder(overview, size, target, zoom=zoom)
         self._watcher = watcher
-        self.framing: Framing | None = None  # the last one
+        self.framing: Framing | None = None
 
-    def add(self, frame: Frame) -> Events:
-        """Return the events since the previous frame."""
-        events = self._pixels.step(frame)
-        self._finder.add(events)
+    def __call__(self, content: Events | Frame) -> Events:
+        """Return the next events on the network's sensor."""
+        events = self._scaled(content)
+        self._finder.add(content if isinstance(content, Events) else events)
         square = None if self._watcher is None else self._watcher.region
         framing = self._finder.framing if square is None else Framing.of(square, self._size, self._target)
 
-        # The zoom is decided once. A region stays where it is while nobody is found.
-        if self.framing is not None:
-            if framing is not None:
-                self.framing = replace(framing, zoom=self.framing.zoom)
-            return follow_events(events, self.framing.track(self.framing.zoom))
-
-        # Located just now: the events of this frame still belong to the overview.
-        if framing is not None:
-            self.framing = framing
+        # Located just now: new pixels get their references, so the events of a frame are still of the complete picture.
+        if self.framing is None and framing is not None:
             zoomed = framing.zoomed(Region.full(self._size))
-            self._pixels = _Pixels(self._name, _resized(self._settings, zoomed))
-            self._pixels.step(frame)  # sets the reference of each pixel
-            self._finder.resize(zoomed)
+            self.framing = framing
+            self._scaled = self._start(zoomed)
+            first = self._scaled(content)
+            if isinstance(content, Frame):
+                self._finder.resize(zoomed)
+                return self._complete(events)
+            events = first
 
-        return self._complete.add(events)
+        if self.framing is None:
+            return self._complete(events)
+
+        # The zoom is decided once. A region stays where it is while nobody is found.
+        if framing is not None:
+            self.framing = replace(framing, zoom=self.framing.zoom)
+        return follow_events(events, self.framing.track(self.framing.zoom))
+
+
+class _Fitter:
+    """Framer of events by a mapping that does not change."""
+
+    def __init__(self, fit: Fit) -> None:
+        self._fit = fit
+        self._state = start_fit(fit)
+
+    def __call__(self, events: Events | Frame) -> Events:
+        assert isinstance(events, Events)
+        fitted, self._state = fit_events(events, self._fit, self._state)
+        return fitted
 
 
 class _Pixels:
-    """Simulated pixels that see cropped and scaled frames."""
+    """Framer of frames: simulated pixels that see the cropped and scaled frames."""
 
     def __init__(self, name: str, settings: FilmConfig) -> None:
         from ..simulator import EventSimulator  # only videos need its kernels
@@ -293,7 +210,8 @@ class _Pixels:
         self._simulator = EventSimulator(settings, upsample=settings.upsample)
         self._state: SimulatorState | None = None
 
-    def step(self, frame: Frame) -> Events:
+    def __call__(self, frame: Events | Frame) -> Events:
+        assert isinstance(frame, Frame)
         image = fit_picture(self._name, frame.image, self._settings)
         try:
             events, self._state = self._simulator.step(Frame(frame.t_us, image, frame.transfer), self._state)
@@ -303,45 +221,53 @@ class _Pixels:
         return events
 
 
-def frame_live_events(
-    name: str, sensor: SensorSize, target: SensorSize, config: FramingConfig
-) -> FixedEvents | FollowedEvents:
-    """Return the framer of a live stream of events.
+def frame_live(
+    name: str, content: SensorSize | Video, target: SensorSize, config: FramingConfig, watcher: Watcher | None = None
+) -> Framer:
+    """Return the framer of a live stream.
+
+    Args:
+        name: Name in messages.
+        content: Sensor of the events, or the video opened with `live_settings`.
+        target: Sensor of the network.
+        config: Region of interest, fit, and conversion of videos.
+        watcher: As in `LiveFollower`.
 
     Example:
         >>> sensor, target = SensorSize(width=24, height=14), SensorSize(width=12, height=7)
-        >>> framer = frame_live_events("camera", sensor, target, FramingConfig(roi="full"))
-        >>> framer.add(Events.empty(sensor)).sensor
+        >>> framer = frame_live("camera", sensor, target, FramingConfig(roi="full"))
+        >>> framer(Events.empty(sensor)).sensor
         SensorSize(width=12, height=7)
     """
-    if config.follows(by_default=is_larger(sensor, target)):
-        return FollowedEvents(sensor, target, zoom=config.zoom)
-    fit, _ = plan_region(name, sensor, target, config)
-    return FixedEvents(fit)
+    if isinstance(content, SensorSize):
+        if not config.follows(by_default=is_larger(content, target)):
+            fit, _ = plan_region(name, content, target, config)
+            return _Fitter(fit)
 
+        def scale(size: SensorSize) -> Framer:
+            return _Fitter(plan_fit(content, size, "scale"))
 
-def frame_live_video(
-    video: Video, target: SensorSize, config: FramingConfig, watcher: Watcher | None = None
-) -> FixedFrames | FollowedFrames:
-    """Return the framer of a live video; `watcher` as in `FollowedFrames`."""
-    name = video.name
-    size = video.size
+        return LiveFollower(scale, content, content, target, zoom=config.zoom)
+
+    # The frames are cropped already; scaling them to their own size again has no effect.
+    size = content.size
     config = config.for_recording(Path(name).name)
-
-    # A region of interest that follows the person replaces crop and size; given ones mean a fixed region.
-    plain = config.model_copy(update={"crop": None, "resize": None})
+    plain = config.model_copy(update={"crop": None, "resize": live_settings(config).resize})
     if config.follows(by_default=config.crop is None and config.resize is None):
-        return FollowedFrames(name, plain, size, target, zoom=config.zoom, watcher=watcher)
 
-    region = Region.full(size)
-    shown: FilmConfig = plain
-    if config.roi not in (None, "full") or config.resize is None:
-        region, shown = plan_picture(Path(name), size, target, plain)
+        def simulate(seen: SensorSize) -> Framer:
+            return _Pixels(name, plain.model_copy(update={"resize": str(seen)}))
+
+        return LiveFollower(simulate, coarse_size(size), size, target, zoom=config.zoom, watcher=watcher)
 
     # An empty picture gives the size after crop and resize.
-    height, width = fit_picture(name, np.zeros((size.height, size.width), np.uint8), shown).shape
+    region, settings = plan_picture(Path(name), size, target, plain)
+    height, width = fit_picture(name, np.zeros((size.height, size.width), np.uint8), settings).shape
     seen = SensorSize(width=width, height=height)
-    return FixedFrames(name, shown, plan_fit(seen, target, "crop", map_region(region, size, seen)))
+
+    pixels = _Pixels(name, settings)
+    fitter = _Fitter(plan_fit(seen, target, "crop", map_region(region, size, seen)))
+    return lambda frame: fitter(pixels(frame))
 
 
 def live_settings(config: FramingConfig) -> VideoSettings:
@@ -350,7 +276,3 @@ def live_settings(config: FramingConfig) -> VideoSettings:
         return config
 
     return config.model_copy(update={"crop": None, "resize": None})
-
-
-def _resized(settings: FilmConfig, size: SensorSize) -> FilmConfig:
-    return settings.model_copy(update={"resize": str(size)})

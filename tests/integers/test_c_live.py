@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import subprocess
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,7 +23,7 @@ from dvspipe.inference.stateful import LIVE_HOP_US
 from dvspipe.inference.torch_runner import ActivitySummary, TorchRunner
 from dvspipe.integers.c_code import export_c
 from dvspipe.integers.classifier import IntegerClassifier
-from dvspipe.integers.network import IntegerNetwork, trace
+from dvspipe.integers.network import IntegerNetwork, run_integers
 from dvspipe.results import Timeline
 from dvspipe.streaming.actions import Action, ActionConfig, find_actions
 from dvspipe.streaming.answers import LiveAnswer
@@ -84,14 +82,8 @@ class ReferenceRunner:
         self.network = network
 
     def run(self, spikes: NDArray[np.uint8], state: Any, *, copies: int = 1) -> tuple[NDArray[np.float32], object]:  # noqa: ARG002
-        if state is None:
-            waiting: deque[NDArray[np.uint8]] = deque()
-            state = waiting, trace(self.network, (waiting.popleft() for _ in itertools.count()))  # type: ignore[arg-type]
-
-        waiting, steps = state
-        waiting.extend(spikes)
-        integrators = np.stack([next(steps).state.integrators for _ in spikes])
-        return (self.network.readout.unit * integrators).astype(np.float32), state
+        after = run_integers(self.network, spikes, state)
+        return (self.network.readout.unit * after.integrators).astype(np.float32), after
 
     @contextmanager
     def count_activity(self) -> Iterator[ActivitySummary]:

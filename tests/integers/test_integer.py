@@ -1,4 +1,4 @@
-"""Networks in integers: the rule in closed form, its compiled kernel, and the quantisation of trained networks."""
+"""Networks in integers: the rule in closed form, and the quantisation of trained networks."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from torch import nn
 from dvspipe.base.errors import ConfigError
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.integers.compilation import compile_network, measure_changes
-from dvspipe.integers.kernel import run_fast
 from dvspipe.integers.network import (
     IntegerLayer,
     IntegerNetwork,
     IntegerReadout,
+    LayerState,
     convolve,
     leak_of,
     pool_squares,
     run,
-    trace,
+    run_integers,
 )
 from dvspipe.networks import NetworkConfig, build_network, list_layers, run_network
 
@@ -79,38 +79,47 @@ def test_leak_is_symmetric_and_rounds_to_nearest() -> None:
     assert np.abs(leak_of(values, 6554) - values * 6554 / 2**15).max() <= 0.5
 
 
-def test_convolution_and_pooling_equal_torch() -> None:
+@pytest.mark.parametrize("channels", [2, 600])  # the sums of 600 channels do not fit in float32
+def test_convolution_and_pooling_equal_torch(channels: int) -> None:
     rng = np.random.default_rng(0)
-    weight, x = rng.integers(-127, 128, (3, 2, 3, 5)).astype(np.int8), rng.integers(0, 256, (2, 7, 12)).astype(np.uint8)
-    expected = nn.functional.conv2d(torch.from_numpy(x)[None].double(), torch.from_numpy(weight).double(), padding=1)
-    assert (convolve(weight, x, 1) == expected[0].numpy()).all()
+    weight = rng.integers(100, 128, (3, channels, 3, 5)).astype(np.int8)
+    x = rng.integers(0, 256, (4, channels, 7, 12)).astype(np.uint8)
+    expected = nn.functional.conv2d(torch.from_numpy(x).double(), torch.from_numpy(weight).double(), padding=1)
+    assert (convolve(weight, x, 1) == expected.numpy()).all()
     spikes = rng.random((3, 7, 12)) < 0.5
     sums = 9 * nn.functional.avg_pool2d(torch.from_numpy(spikes)[None].double(), 3)
     assert (pool_squares(spikes, 3) == sums[0].numpy().round()).all()
+
+
+def states_of(network: IntegerNetwork, counts: NDArray[np.uint8]) -> list[LayerState]:
+    """Return the states of the first layer after each step, which are computed one at a time."""
+    states = list[LayerState]()
+    after = None
+    for step in counts:
+        after = run_integers(network, step[None], after)
+        states.append(after.layers[0].state)
+    return states
 
 
 @pytest.mark.parametrize(("subtract", "membranes"), [(True, [6, 9, 10]), (False, [0, 0, 0])])
 def test_neuron_follows_the_equation(subtract: bool, membranes: list[int]) -> None:
     """The current is 10 << 1 plus the bias 1; a leak of 1/2 rounds halves away from zero."""
     counts = np.ones((3, 1, 1, 1), np.uint8)
-    steps = [*trace(one_neuron(subtract=subtract), counts)]
-    assert [int(step.state.membranes[0].item()) for step in steps] == membranes
+    assert [state.membrane.item() for state in states_of(one_neuron(subtract=subtract), counts)] == membranes
     assert run(one_neuron(subtract=subtract), counts).tolist() == [[1, -1], [2, -2], [3, -3]]
 
 
 def test_synaptic_current_follows_the_equation_and_is_limited() -> None:
     """The input is 21 per step. Half of the current leaks: 10.5 rounds to 11, 15.5 to 16, 18 is exact."""
     network = one_neuron(threshold=[1000], current_leak=1 << 14)
-    steps = [*trace(network, np.ones((4, 1, 1, 1), np.uint8))]
-    assert [int(step.state.currents[0].item()) for step in steps] == [21, 31, 36, 39]
-    assert [int(step.state.membranes[0].item()) for step in steps] == [21, 41, 56, 67]
+    states = states_of(network, np.ones((4, 1, 1, 1), np.uint8))
+    assert [state.current.item() for state in states] == [21, 31, 36, 39]
+    assert [state.membrane.item() for state in states] == [21, 41, 56, 67]
     assert network.state_bytes == one_neuron().state_bytes + 4
 
     for sign in (1, -1):
         network = one_neuron(bias=[sign * (1 << 29)], current_leak=1)
-        counts = np.ones((5, 1, 1, 1), np.uint8)
-        assert [*trace(network, counts)][-1].state.currents[0].item() == sign * (1 << 30)
-        assert (run_fast(network, counts) == run(network, counts)).all()
+        assert states_of(network, np.ones((5, 1, 1, 1), np.uint8))[-1].current.item() == sign * (1 << 30)
     with raises(ConfigError, "lif1", (1 << 31) - 1):
         one_neuron(bias=[1 << 30], current_leak=1)
     with raises(ConfigError, "lif1", "current_leak", 0):
@@ -119,9 +128,9 @@ def test_synaptic_current_follows_the_equation_and_is_limited() -> None:
 
 def test_membrane_saturates_and_is_counted() -> None:
     counts = np.full((2, 1, 1, 1), 255, np.uint8)
-    steps = [*trace(one_neuron(weight=[-127], shift=2), counts)]
-    assert [step.layers[0].saturated for step in steps] == [1, 1]
-    assert steps[-1].state.membranes[0].item() == -32767
+    (layer,) = run_integers(one_neuron(weight=[-127], shift=2), counts).layers
+    assert layer.saturated == 2
+    assert layer.state.membrane.item() == -32767
 
 
 @pytest.mark.parametrize(
@@ -147,10 +156,13 @@ def test_sum_that_may_overflow_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_kernel_equals_the_reference(name: str) -> None:
+def test_scores_do_not_depend_on_the_division_into_parts(name: str) -> None:
     _, compiled = make_integer(**NETWORKS[name])
-    for counts in draw_counts(5, seed=1):
-        assert (run_fast(compiled, counts) == run(compiled, counts)).all()
+    for number, counts in enumerate(draw_counts(5, seed=1), start=1):
+        first = run_integers(compiled, counts[:number])
+        second = run_integers(compiled, counts[number:], first)
+        integrators = np.concatenate([first.integrators, second.integrators])
+        assert (integrators.cumsum(axis=0, dtype=np.int64) == run(compiled, counts)).all()
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -160,7 +172,7 @@ def test_integers_follow_the_trained_network(name: str) -> None:
     counts = draw_counts(5, seed=1)
     with torch.no_grad():
         logits = run_network(network, torch.from_numpy(counts).transpose(0, 1))[0].mean(0).numpy()
-    found = compiled.readout.unit * np.stack([run_fast(compiled, each)[-1] for each in counts]) / counts.shape[1]
+    found = compiled.readout.unit * np.stack([run(compiled, each)[-1] for each in counts]) / counts.shape[1]
     assert np.abs(found - logits).mean() < 0.05 * np.ptp(logits)
     changed, spikes = np.sum([measure_changes(network, compiled, each) for each in counts], axis=0).T
     assert (spikes > 0).all()

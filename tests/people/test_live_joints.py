@@ -22,10 +22,9 @@ from dvspipe.people.advice import JointAdviser
 from dvspipe.people.joints import JointClassifier, find_joints
 from dvspipe.people.live import LiveJoints
 from dvspipe.people.network import InputSquare, Look, Sighting
-from dvspipe.recordings.config import ConvertConfig
 from dvspipe.streaming import LiveSession, PushedSource
 from dvspipe.streaming.answers import LiveAnswer
-from dvspipe.streaming.framing import FollowedFrames
+from dvspipe.streaming.framing import LiveFollower, frame_live
 from dvspipe.video.frames import Frame
 
 SIZE = SensorSize(width=160, height=120)
@@ -133,13 +132,14 @@ def follow(look: Callable[..., Sighting], count: int) -> list[int]:
     """Return the left edge of the region after each frame; -1: the complete picture."""
     watcher = LiveJoints(included(), look)
     target = SensorSize(width=24, height=24)
-    framer = FollowedFrames("film", ConvertConfig(), SIZE, target, watcher=watcher)
+    framer = frame_live("film", PushedSource("film", SIZE).content, target, InferConfig(), watcher)
+    assert isinstance(framer, LiveFollower)
     lefts = []
 
     for number in range(1, count):
         shown = frame(number)
         watcher.add(shown)
-        assert framer.add(shown).sensor == target
+        assert framer(shown).sensor == target
         lefts.append(-1 if framer.framing is None else round(float(framer.framing.center[-1, 0])))
 
     return lefts

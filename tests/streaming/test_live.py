@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,36 +31,16 @@ from dvspipe.inference import Classifier, InferConfig
 from dvspipe.inference.stateful import StatefulRun, group_steps
 from dvspipe.inference.windows import encode_steps
 from dvspipe.results import Timeline
-from dvspipe.streaming import Chunk, ChunkQueue, LiveSession, LiveSource, PushedSource, open_live
+from dvspipe.streaming import Chunk, LiveSession, LiveSource, PushedSource, open_live
 from dvspipe.streaming.answers import LiveAnswer
-from dvspipe.streaming.framing import LiveFinder, frame_live_events
-from dvspipe.streaming.sources import FilmSource
+from dvspipe.streaming.framing import LiveFinder, frame_live
 from dvspipe.video.config import VideoSettings
 from dvspipe.video.frames import Frame
 from dvspipe.video.opening import open_video
 from dvspipe.video.writing import write_video
 
 STEP_US = 20_000
-
-
-class FakeClock:
-    """Clock that jumps to the time that is waited for."""
-
-    def __init__(self) -> None:
-        self.time_s = 0.0
-
-    def now_s(self) -> float:
-        return self.time_s
-
-    def wait_until(self, time_s: float, stop: threading.Event) -> None:
-        if not stop.is_set():
-            self.time_s = max(self.time_s, time_s)
-
-
-@pytest.fixture(autouse=True)
-def _no_display(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Open no window by default, also on a machine with a display."""
-    monkeypatch.setattr("dvspipe.streaming.picture_window.has_display", lambda: False)
+FAST = 1e6  # speed of a replay that does not wait
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +77,8 @@ def answers_of(
     writer: Writer | None = None,
     capacity: int = 100_000,
 ) -> list[LiveAnswer]:
-    """Answers with a label, of a session on a fake clock that drops nothing unless told otherwise."""
-    session = LiveSession(source, classifier, config, writer=writer, clock=FakeClock(), capacity=capacity)
+    """Answers with a label, of a session that drops nothing unless told otherwise."""
+    session = LiveSession(source, classifier, config, writer=writer, capacity=capacity)
     return [answer for answer in session if answer.label is not None]
 
 
@@ -115,7 +98,7 @@ def test_answers_equal_stateful_inference_to_the_last_bit(
     classifier: Classifier, recording: Path, hop_us: int | None
 ) -> None:
     config = InferConfig(hop_us=hop_us)
-    answers = answers_of(open_live(recording), classifier, config=config)
+    answers = answers_of(open_live(recording, speed=FAST), classifier, config=config)
     expected = classifier.predict(recording, config.model_copy(update={"stateful": True}))
     assert_equal(answers, expected.timeline)
     assert {answer.dropped for answer in answers} == {0}
@@ -127,7 +110,7 @@ def test_film_has_the_answers_of_inference_on_the_film(classifier: Classifier, t
     film = tmp_path / "film.webm"
     write_video(film, frames)
     config = InferConfig(roi="full")
-    answers = answers_of(open_live(film), classifier, config=config)
+    answers = answers_of(open_live(film, speed=FAST), classifier, config=config)
     assert_equal(answers, classifier.predict(film, config.model_copy(update={"stateful": True})).timeline)
 
 
@@ -144,7 +127,7 @@ def test_pushed_pictures_have_the_answers_of_their_film(classifier: Classifier, 
         cv2.imwrite(str(film / f"{number:02}.png"), picture)
     config = InferConfig(roi="full")
     answers = answers_of(source, classifier, config=config)
-    expected = answers_of(open_live(film, VideoSettings(fps=25)), classifier, config=config)
+    expected = answers_of(open_live(film, VideoSettings(fps=25), speed=FAST), classifier, config=config)
     assert answers
     assert [(each.t_us, each.probabilities) for each in answers] == [(x.t_us, x.probabilities) for x in expected]
 
@@ -156,7 +139,7 @@ def test_recorded_events_have_the_answers_that_were_shown(
     """Chunks may be dropped or not: the recording contains what the network saw."""
     path = tmp_path / "seen.h5"
     writer = create_writer(path, BAR_SENSOR, WriteOptions())
-    answers = answers_of(open_live(recording), classifier, writer=writer, capacity=capacity)
+    answers = answers_of(open_live(recording, speed=FAST), classifier, writer=writer, capacity=capacity)
     assert_equal(answers, classifier.predict(path, InferConfig(stateful=True)).timeline)
     if not answers[-1].dropped:
         np.testing.assert_array_equal(read(path).t, read(recording).t)
@@ -185,68 +168,71 @@ def test_groups_have_at_least_two_steps(classifier: Classifier) -> None:
         assert set(sizes) <= {2, 3, 4}
 
 
-def test_latency_is_the_time_since_the_last_step_ended(classifier: Classifier) -> None:
-    t = np.array([0, 10_000, 19_999, 25_000])
-
-    class Source:
-        name, content, speed = "source", BAR_SENSOR, 2.0
-
-        def read(self, clock: FakeClock, _stop: threading.Event) -> Iterator[Chunk]:
-            clock.time_s = 10.5
-            yield Chunk(Events(t, t * 0, t * 0, t * 0, BAR_SENSOR), 25_000, due_s=10.0)
-
-    first = answers_of(Source(), classifier)[0]  # type: ignore[arg-type]
-    assert (first.t_us, first.latency_us) == (20_000, 502_500)
-
-
 # Queue
 
 
-def test_full_queue_drops_the_oldest_chunk() -> None:
-    queue = ChunkQueue(2)
-    for t_us in range(5):
-        queue.put(Chunk(Events.empty(BAR_SENSOR), t_us, 0.0))
-    queue.close()
-    taken = [queue.get(0.0), queue.get(0.0), queue.get(0.0)]
-    assert [chunk and chunk.t_us for chunk in taken] == [3, 4, None]
-    assert (queue.dropped, queue.skipped_us, queue.has_ended) == (3, 3, True)
+class PausedSource(LiveSource):
+    """Source of events that waits for `go` after its first chunk, and ends as soon as `stop` is set."""
+
+    def __init__(self, parts: list[Events], go: threading.Event, error: Exception | None = None) -> None:
+        super().__init__("camera 7", BAR_SENSOR, lambda: iter(parts))
+        self._go = go
+        self._error = error
+
+    def read(self, stop: threading.Event) -> Iterator[Chunk]:
+        """Yield a chunk, wait, and yield the other ones."""
+        for number, chunk in enumerate(super().read(stop)):
+            yield chunk
+            if number == 0:
+                self._go.wait()
+        if self._error is not None:
+            raise self._error
+
+
+def test_full_queue_drops_the_oldest_chunks_and_latency_counts(classifier: Classifier) -> None:
+    go = threading.Event()
+    parts = [Events([t_us, t_us + 9_000], [0, 0], [0, 0], [0, 0], BAR_SENSOR) for t_us in range(0, 1_000_000, 20_000)]
+    session = LiveSession(PausedSource(parts, go), classifier, capacity=2)
+
+    # While the first event is seen, all other chunks arrive, and two of them fit in the queue.
+    class Viewer:
+        def add(self, *_: object) -> None:
+            if not go.is_set():
+                go.set()
+                time.sleep(0.3)
+
+    session.viewer = Viewer()
+    answers = [answer for answer in session if answer.label is not None]
+    assert session.dropped == len(parts) - 3
+    assert session.skipped_us == 20_000 * session.dropped
+    assert {answer.dropped for answer in answers} == {session.dropped}
+    assert answers[1].t_us > parts[-3].t[-1]  # after the chunk that was seen
+    assert answers[1].latency_us > 0
 
 
 # Sources
 
 
-def chunks_of(source: LiveSource, count: int | None = None) -> list[Chunk]:
-    stop, found = threading.Event(), []
-    for chunk in source.read(FakeClock(), stop):
-        found.append(chunk)
-        if len(found) == count:
-            stop.set()
-    return found
+def chunks_of(source: LiveSource) -> list[Chunk]:
+    return list(source.read(threading.Event()))
 
 
-@pytest.mark.parametrize("speed", [1.0, 4.0])
+@pytest.mark.parametrize("speed", [4.0, 20.0])
 def test_recording_is_replayed_at_its_own_pace(recording: Path, speed: float) -> None:
     chunks, events = chunks_of(open_live(recording, speed=speed)), read(recording)
     parts = [chunk.content for chunk in chunks if isinstance(chunk.content, Events)]
     np.testing.assert_array_equal(concatenate(parts, BAR_SENSOR).t, events.t)
     assert max(int(part.t[-1] - part.t[0]) for part in parts) < 10_000
+    begin_s = chunks[0].due_s - (chunks[0].t_us - int(events.t[0])) * 1e-6 / speed
     for chunk in chunks:
-        assert chunk.due_s == pytest.approx((chunk.t_us - int(events.t[0])) * 1e-6 / speed)
+        assert chunk.due_s - begin_s == pytest.approx((chunk.t_us - int(events.t[0])) * 1e-6 / speed)
 
 
-def test_looped_recording_continues_in_time(recording: Path) -> None:
-    once = len(chunks_of(open_live(recording)))
-    chunks = chunks_of(open_live(recording, loops=True), 3 * once)
-    parts = [chunk.content for chunk in chunks if isinstance(chunk.content, Events)]
-    events = concatenate(parts, BAR_SENSOR)
-    assert len(events) == 3 * len(read(recording))
-    assert (np.diff(events.t) >= 0).all()
-
-
-def test_looped_film_continues_with_the_same_frame_interval() -> None:
+def test_frames_are_due_at_their_times() -> None:
     video = open_video(np.zeros((3, 7, 12), np.uint8), VideoSettings(fps=50))
-    chunks = chunks_of(FilmSource(video, loops=True), 7)
-    assert [chunk.t_us for chunk in chunks] == [20_000 * number for number in range(7)]
+    chunks = chunks_of(LiveSource("film", video, video.frames, speed=2.0))
+    assert [chunk.t_us for chunk in chunks] == [0, 20_000, 40_000]
+    assert np.diff([chunk.due_s for chunk in chunks]) == pytest.approx(0.01)
 
 
 def test_frames_of_a_webcam_are_classified_until_it_is_unplugged(
@@ -285,7 +271,6 @@ def test_frames_of_a_webcam_are_classified_until_it_is_unplugged(
     [
         ("missing.h5", {}, FileError, "missing.h5"),
         ("0", {"speed": 2.0}, ConfigError, 2),
-        ("0", {"loops": True}, ConfigError, "loop"),
         ("missing.h5", {"speed": 0.0}, ConfigError, "speed"),
     ],
 )
@@ -309,11 +294,11 @@ def test_sensor_and_settings_are_checked_before_the_start(classifier: Classifier
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_and_sigterm_end_an_endless_stream_with_a_complete_recording(
+def test_ctrl_c_and_sigterm_end_a_stream_with_a_complete_recording(
     classifier: Classifier, recording: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     writer = create_writer(tmp_path / "seen.h5", BAR_SENSOR, WriteOptions())
-    session = LiveSession(open_live(recording, loops=True), classifier, writer=writer, clock=FakeClock())
+    session = LiveSession(open_live(recording), classifier, writer=writer)
     answers = []
     signal.signal(number, signal.default_int_handler)
     with end_on_interrupt(session.stop):
@@ -322,6 +307,7 @@ def test_ctrl_c_and_sigterm_end_an_endless_stream_with_a_complete_recording(
             if len(answers) == 3:
                 signal.raise_signal(number)
     assert signal.getsignal(number) is signal.default_int_handler
+    assert not session.is_reading
     seen = read(tmp_path / "seen.h5")
     assert len(seen) == writer.count > 0
     assert answers[-1].t_us - STEP_US <= int(seen.t[-1]) < answers[-1].t_us
@@ -340,56 +326,57 @@ def test_second_ctrl_c_is_handled_as_before(number: signal.Signals) -> None:
 def test_failed_source_raises_its_error_after_a_complete_recording(classifier: Classifier, tmp_path: Path) -> None:
     events = moving_bar(0, 0)
 
-    class Source:
-        name, content, speed = "camera 7", BAR_SENSOR, 1.0
-
-        def read(self, *_: object) -> Iterator[Chunk]:
-            yield Chunk(events, int(events.t[-1]), 0.0)
-            raise VideoError("camera 7: unplugged")
+    def read_parts() -> Iterator[Events]:
+        yield events
+        raise VideoError("camera 7: unplugged")
 
     writer = create_writer(tmp_path / "seen.h5", BAR_SENSOR, WriteOptions())
     with raises(VideoError, "camera 7"):
-        answers_of(Source(), classifier, writer=writer)
+        answers_of(LiveSource("camera 7", BAR_SENSOR, read_parts), classifier, writer=writer)
     assert len(read(tmp_path / "seen.h5")) == len(events)
 
 
-def test_source_that_ends_late_can_be_waited_for(classifier: Classifier) -> None:
+def test_silent_source_does_not_delay_the_end(classifier: Classifier) -> None:
     ended = threading.Event()
 
-    class Source:
-        name, content, speed = "camera 7", BAR_SENSOR, 1.0
+    def read_parts() -> Iterator[Events]:
+        ended.wait()
+        yield from ()
 
-        def read(self, *_: object) -> Iterator[Chunk]:
-            ended.wait()
-            yield from ()
-
-    session = LiveSession(Source(), classifier)
+    session = LiveSession(LiveSource("camera 7", BAR_SENSOR, read_parts), classifier)
     session.stop()
     assert list(session) == []
     assert session.is_reading
-    threading.Timer(0.1, ended.set).start()
-    session.wait()
-    assert not session.is_reading
+    ended.set()
+
+
+def test_stream_without_events_has_no_label_once(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dvspipe.streaming.session.IDLE_S", 0.1)
+
+    def read_parts() -> Iterator[Events]:
+        threading.Event().wait(0.5)
+        yield from ()
+
+    (answer,) = LiveSession(LiveSource("camera 7", BAR_SENSOR, read_parts), classifier)
+    assert (answer.label, answer.class_name, answer.certain, sum(answer.probabilities)) == (None, None, False, 0)
 
 
 def test_viewer_sees_each_chunk_with_its_events(classifier: Classifier, recording: Path) -> None:
     class Viewer:
         def __init__(self) -> None:
-            self.parts, self.chunks, self.refreshed = list[Events](), list[Chunk](), 0
+            self.parts = list[Events]()
+            self.chunks = list[Chunk]()
 
         def add(self, chunk: Chunk, events: Events) -> None:
             self.chunks.append(chunk)
             self.parts.append(events)
 
-        def refresh(self) -> None:
-            self.refreshed += 1
-
     viewer = Viewer()
-    session = LiveSession(open_live(recording), classifier, clock=FakeClock(), capacity=100_000)
+    session = LiveSession(open_live(recording, speed=FAST), classifier, capacity=100_000)
     session.viewer = viewer
     assert list(session)
     np.testing.assert_array_equal(concatenate(viewer.parts, BAR_SENSOR).t, read(recording).t)
-    assert viewer.refreshed >= len(viewer.chunks) == len(chunks_of(open_live(recording)))
+    assert [chunk.t_us for chunk in viewer.chunks] == [int(part.t[-1]) for part in viewer.parts]
 
 
 # Framing
@@ -423,8 +410,8 @@ def test_live_region_finds_and_follows_the_moving_object() -> None:
 
 def test_followed_events_stay_on_the_network_sensor_and_in_order() -> None:
     size, target = SensorSize(width=320, height=240), SensorSize(width=32, height=24)
-    framer = frame_live_events("camera", size, target, InferConfig())
-    parts = [framer.add(blob(60, 100, start_us=500_000 * n, seconds=0.5, seed=n)) for n in range(8)]
+    framer = frame_live("camera", size, target, InferConfig())
+    parts = [framer(blob(60, 100, start_us=500_000 * n, seconds=0.5, seed=n)) for n in range(8)]
     assert {part.sensor for part in parts} == {target}
     assert len(parts[-1]) > 2 * len(parts[0])  # enlarged, compared with the complete picture
     assert (np.diff(concatenate(parts, target).t) >= 0).all()
@@ -441,7 +428,7 @@ def test_command_prints_json_lines_and_records(checkpoint: Path, tmp_path: Path)
     shown = dvspipe("infer", checkpoint, "bar.h5", "--json", "--stateful", cwd=tmp_path)
     assert json.loads(shown.stdout)["answer"]["windows"] == 2 * len(answers)
     assert [answer.t_us for answer in answers] == [answers[0].t_us + 40_000 * n for n in range(5)]
-    assert mentions(done.stderr.splitlines()[-1], "5 predictions", "0.2 s", "0 certain", "by events")
+    assert mentions(done.stderr.splitlines()[-1], "5 predictions", "0 certain", "5 by events")
     np.testing.assert_array_equal(read(tmp_path / "seen.h5").x, moving_bar(0, 0, windows=2).x)
 
 
@@ -450,17 +437,22 @@ def test_command_prints_plain_lines_without_a_terminal(checkpoint: Path, tmp_pat
     done = dvspipe("live", "bar.h5", checkpoint, "--speed", 1000, cwd=tmp_path)
     assert len(done.stdout.splitlines()) == 1
     assert mentions(done.stdout, "events/s", "%")
-    assert "infer" not in done.stderr
     assert "\r" not in done.stdout
 
 
 def test_command_says_how_much_time_was_skipped(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(LiveSession, "skipped_us", 400_000)
+    start = LiveSession.__init__
+
+    def start_late(session: LiveSession, *arguments: Any, **options: Any) -> None:
+        start(session, *arguments, **options)
+        session.skipped_us = 400_000
+
+    monkeypatch.setattr(LiveSession, "__init__", start_late)
     write(tmp_path / "bar.h5", moving_bar(0, 0))
     done = dvspipe("live", "bar.h5", checkpoint, "--speed", 1000, cwd=tmp_path)
-    assert mentions(done.stdout, "0.4 s skipped")
+    assert mentions(done.stdout, "s skipped")
     assert mentions(done.stderr, "bar.h5", "0.4 s skipped")
 
 
@@ -475,46 +467,21 @@ def test_command_acts_on_a_replayed_gesture(checkpoint: Path, tmp_path: Path) ->
     assert "acts" in result.stdout
 
 
-def test_command_says_what_infer_does_better_on_a_film(checkpoint: Path, tmp_path: Path) -> None:
-    frames = (Frame(40_000 * n, np.full((24, 32), 8 * n, np.uint8)) for n in range(10))
-    write_video(tmp_path / "film.webm", frames)
-    lines = dvspipe("live", "film.webm", checkpoint, cwd=tmp_path).stderr.splitlines()
-    assert mentions(lines[1], "film.webm", "infer", "searches")
-    assert mentions(lines[-1], "film.webm", "certain", "by events")
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="POSIX only")
+def test_sigterm_ends_the_command_and_the_programs_of_its_gestures(checkpoint: Path, tmp_path: Path) -> None:
+    write(tmp_path / "bar.h5", moving_bar(0, 0, windows=3))
+    child = "import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(1000)"
+    acts = ["--on", "any", shlex.join([sys.executable, "-c", child]), "--hold-s", "0", "--enter", "0", "--leave", "0"]
+    command = [sys.executable, "-m", "dvspipe", "live", "bar.h5", str(checkpoint), "--speed", "0.01", *acts]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert process.poll() is None
+        time.sleep(0.01)
 
-
-def test_command_shows_a_window_until_it_is_closed(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Window:
-        def __init__(self, title: str) -> None:
-            assert title == "bar.h5"
-            self.pictures = 0
-            windows.append(self)
-
-        def show(self, picture: np.ndarray) -> None:
-            assert picture.ndim == 3
-            self.pictures += 1
-
-        def is_open(self) -> bool:
-            return self.pictures < 2
-
-        def close(self) -> None:
-            self.pictures = -1
-
-    windows = list[Window]()
-    monkeypatch.setattr("dvspipe.streaming.picture_window.PictureWindow", Window)
-    monkeypatch.setattr("dvspipe.streaming.window.PICTURE_S", 0.0)
-    write(tmp_path / "bar.h5", moving_bar(0, 0))
-    done = dvspipe("live", "bar.h5", checkpoint, "--speed", 1000, "--loop", "--window", cwd=tmp_path)
-    assert done.returncode == 0
-    assert [window.pictures for window in windows] == [-1]
-
-
-def test_command_explains_why_it_has_no_window(checkpoint: Path, tmp_path: Path) -> None:
-    write(tmp_path / "bar.h5", moving_bar(0, 0))
-    done = dvspipe("live", "bar.h5", checkpoint, "--window", cwd=tmp_path, code=2)
-    assert mentions(done.stderr, "window", "display")
+    process.terminate()
+    assert process.wait(30) == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
 def test_command_refuses_existing_records(checkpoint: Path, tmp_path: Path) -> None:
