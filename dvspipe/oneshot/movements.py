@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,15 +16,17 @@ from ..base.texts import readable
 from ..people import OUTWARDS, GesturePart, HandPath, Track, trace_hands
 from ..people.skeletons import LEFT_COLOUR, RIGHT_COLOUR, write_track_preview
 from ..people.track import find_runs
-from ..report.pages import PAGE_SUFFIXES, Media, Table, write_page
-from ..report.web_charts import Axis, Line, PageChart, plot_lines, with_opacity
+from ..report.pages import PAGE_SUFFIXES, Media, Table, show_chart, write_page
+from ..report.style import ACCENT, GREY, to_hex
 from ..video.config import VideoSettings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MAX_FRAME_PX = 480  # longer side of the videos in a page
 MAX_MARKED = 60  # repetitions marked in a chart; more cannot be distinguished
-MIN_HEIGHT = 0.5  # minimum range of the axes in arm lengths; smaller movement looks small
-MIN_WIDTH = 0.3
-PALE_HAND = 0.35  # opacity of a hand that is not part of the gesture
+PALE_HAND = "59"  # opacity of a hand that is not part of the gesture, in hexadecimal digits
 WIDTH, HEIGHT = range(2)  # coordinates of a hand in `HandPath.hands`: outwards and above the shoulder
 SIDE_COLOURS = {"right": RIGHT_COLOUR, "left": LEFT_COLOUR}
 VIDEO_CAPTION = "The part that is used, with the tracked joints: right arm orange, left arm blue."
@@ -59,7 +62,7 @@ class _FilmSection:
     part: GesturePart
     description: str
     video: Media
-    chart: PageChart
+    chart: str
 
 
 def write_movement_page(films: Sequence[GestureFilm], path: Path, *, video: VideoSettings = VideoSettings()) -> Path:
@@ -81,9 +84,7 @@ def write_movement_page(films: Sequence[GestureFilm], path: Path, *, video: Vide
     with TemporaryDirectory() as folder:
         sections = [_make_section(film, Path(folder) / str(number), video) for number, film in enumerate(films)]
         title = f"Movement of {readable(films[0].name)}" if len(films) == 1 else f"Movements of {len(films)} films"
-        return write_page(
-            path, "movements.html", title=title, heading=title, kind="", sections=sections, summary=_summarise(films)
-        )
+        return write_page(path, "movements.html", heading=title, kind="", sections=sections, summary=_summarise(films))
 
 
 def _make_section(film: GestureFilm, folder: Path, video: VideoSettings) -> _FilmSection:
@@ -98,8 +99,8 @@ def _make_section(film: GestureFilm, folder: Path, video: VideoSettings) -> _Fil
         film=film.film.name,
         part=part,
         description=_describe(part),
-        video=Media(shown, VIDEO_CAPTION, is_playing=True),
-        chart=plot_hands(film.track, part),
+        video=Media(shown, VIDEO_CAPTION),
+        chart=show_chart(lambda width: plot_hands(film.track, part, width=width), CHART_CAPTION),
     )
 
 
@@ -127,43 +128,46 @@ def _describe(part: GesturePart) -> str:
     return "performed once"
 
 
-def plot_hands(track: Track, part: GesturePart) -> PageChart:
-    """Return the chart of height and side of the hands over time, with the part that shows the gesture."""
+def plot_hands(track: Track, part: GesturePart, *, width: float = 9.0) -> Figure:
+    """Plot height and side of the hands over time, with the part that shows the gesture."""
+    from ..report.figures import SMALL, grid_axes, name_colours, new_figure
+
     # A film of one picture has no duration: show at least a microsecond.
     first_us = track.times_us[0]
     last_us = max(track.times_us[-1], first_us + 1)
-    across = Axis("seconds in the film", first_us / 1e6, last_us / 1e6)
 
     # Edges of many repetitions would hide the curves.
     edges = (np.linspace(part.start_us, part.stop_us, part.repetitions + 1) / 1e6).tolist()
     start, *_, stop = edges
     marks = edges if len(edges) <= MAX_MARKED else [start, stop]
 
-    paths = trace_hands(track, track.present)
-    panels = []
-    for title, direction, min_range in (
-        ("Height above the shoulder", HEIGHT, MIN_HEIGHT),
-        ("Outwards from the shoulder", WIDTH, MIN_WIDTH),
-    ):
-        lines: list[Line] = []
+    figure = new_figure(width, 3.6)
+    titles = ("Outwards from the shoulder", "Height above the shoulder")
+    for axes, title, direction in zip(figure.subplots(2, 1, sharex=True), titles, (WIDTH, HEIGHT), strict=True):
+        grid_axes(axes, title)
+        axes.axvspan(start, stop, color=ACCENT, alpha=0.15)
+        for mark in marks:
+            axes.axvline(mark, color=GREY, linewidth=0.8, linestyle="--")
         for number, side in enumerate(OUTWARDS):
-            colour = with_opacity(SIDE_COLOURS[side], 1 if side in part.sides else PALE_HAND)
-            lines += _draw_hand(paths, number, direction, f"{side} hand", colour)
-        panels.append(plot_lines(title, lines, across, min_range=min_range, marks=marks, shaded=(start, stop)))
+            colour = to_hex(SIDE_COLOURS[side]) + ("" if side in part.sides else PALE_HAND)
+            axes.plot([], [], color=colour, label=f"{side} hand")
+            _draw_hand(axes, trace_hands(track, track.present), number, direction, colour)
 
-    return PageChart(panels, across, CHART_CAPTION)
+    axes.set_xlim(first_us / 1e6, last_us / 1e6)
+    axes.set_xlabel("seconds in the film", **SMALL)
+    name_colours(axes)
+    return figure
 
 
-def _draw_hand(paths: Sequence[HandPath], side: int, direction: int, name: str, colour: str) -> Iterator[Line]:
-    """Yield the lines of a coordinate of a hand: dotted where it is hidden. Only the first one has the name."""
+def _draw_hand(axes: Axes, paths: Sequence[HandPath], side: int, direction: int, colour: str) -> None:
+    """Draw the lines of a coordinate of a hand: dotted where it is hidden."""
     for path in paths:
         seconds = [path.time_us(sample) / 1e6 for sample in range(len(path.hands))]
         values = path.hands[:, side, direction].tolist()
         visible = path.visible[:, side]
 
-        for mask, dash in ((visible, ""), (~visible, "1 3")):
+        for mask, line in ((visible, "-"), (~visible, ":")):
             for first, stop in find_runs(mask):
                 # Each line begins where the line before ends.
                 shown = slice(max(first - 1, 0), stop)
-                yield Line(name, colour, seconds[shown], values[shown], dash, has_dots=False)
-                name = ""
+                axes.plot(seconds[shown], values[shown], line, color=colour)

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from ..base.texts import readable
 from ..events import Events, SensorSize
 from ..report.config import PreviewSettings
-from ..report.painter import Caption, EventPainter, make_palette
+from ..report.painter import Caption, EventPainter
 from ..video.frames import Frame
 from ..video.opencv import cv2
 from .answers import LiveAnswer
 
-LIVE_SETTINGS = PreviewSettings(window_us=50_000, min_side_px=480)
+LIVE_SETTINGS = PreviewSettings(window_us=50_000, side_px=480)
 
 
 class LivePainter:
@@ -31,7 +31,6 @@ class LivePainter:
 
     def __init__(self, sensor: SensorSize) -> None:
         self._painter = EventPainter(sensor, LIVE_SETTINGS, captions=self._caption)
-        self._palette = make_palette(LIVE_SETTINGS.colours)
         self._answer: LiveAnswer | None = None
         self._end_us = 0
 
@@ -41,7 +40,7 @@ class LivePainter:
         if len(events):
             self._end_us = int(events.t[-1]) + 1
 
-        shown = self._painter.draw(events, self._end_us, self._end_us).to_rgb(self._palette)
+        shown = self._painter.draw(events, self._end_us, self._end_us)
         if frame is None:
             return shown
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import SENSOR
 
 from dvspipe.events import Events
-from dvspipe.report.painter import make_palette
+from dvspipe.report.style import LIGHT
 from dvspipe.streaming.answers import LiveAnswer
 from dvspipe.streaming.painter import LivePainter
 from dvspipe.video.frames import Frame
@@ -30,12 +30,12 @@ PIXEL = 480 // SENSOR.width  # side of a pixel of the sensor in the picture
 def test_events_have_the_colours_of_previews() -> None:
     events = Events([10, 20], [0, 5], [0, 3], [1, 0], SENSOR)
     picture = LivePainter(SENSOR).draw(events, None, None)
-    palette = make_palette("light")
     assert picture.shape[1] == PIXEL * SENSOR.width
-    colours = [picture[PIXEL * y, PIXEL * x] for x, y in ((0, 0), (5, 3), (8, 3))]
-    on, off, background = (next(i for i, each in enumerate(palette) if (each == colour).all()) for colour in colours)
-    assert background == 0
-    assert on != off
+    pixels = picture[-PIXEL * SENSOR.height :]
+    on, off, background = (pixels[PIXEL * y, PIXEL * x].tolist() for x, y in ((0, 0), (5, 3), (8, 3)))
+    assert on[0] > on[2]
+    assert off[0] < off[2]
+    assert background == list(LIGHT.background)
 
 
 @pytest.mark.parametrize(("dtype", "white"), [(np.uint8, 255), (np.uint16, 65535), (np.float32, 1.0)])
@@ -48,9 +48,9 @@ def test_film_is_left_of_the_events_with_their_height(dtype: type, white: float)
     np.testing.assert_array_equal(both[:, width:], alone)
 
 
-def test_bar_below_the_events_has_the_length_of_the_probability() -> None:
+def test_bar_above_the_events_has_the_length_of_the_probability() -> None:
     picture = LivePainter(SENSOR).draw(NO_EVENTS, None, ANSWER)
-    bar = np.asarray(make_palette("light")[2])  # BAR
+    bar = np.asarray(LIGHT.bar)
     lengths = (picture == bar).all(axis=2).sum(axis=1)
     assert lengths.max() == round(0.75 * picture.shape[1])
 
