@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,8 +21,7 @@ from ..report.style import ACCENT, GREY, to_hex
 from ..video.config import VideoSettings
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from ..report.figures import Chart
 
 MAX_FRAME_PX = 480  # longer side of the videos in a page
 MAX_MARKED = 60  # repetitions marked in a chart; more cannot be distinguished
@@ -128,7 +127,7 @@ def _describe(part: GesturePart) -> str:
     return "performed once"
 
 
-def plot_hands(track: Track, part: GesturePart, *, width: float = 9.0) -> Figure:
+def plot_hands(track: Track, part: GesturePart, *, width: float = 9.0) -> Chart:
     """Plot height and side of the hands over time, with the part that shows the gesture."""
     from ..report.figures import SMALL, grid_axes, name_colours, new_figure
 
@@ -151,7 +150,8 @@ def plot_hands(track: Track, part: GesturePart, *, width: float = 9.0) -> Figure
         for number, side in enumerate(OUTWARDS):
             colour = to_hex(SIDE_COLOURS[side]) + ("" if side in part.sides else PALE_HAND)
             axes.plot([], [], color=colour, label=f"{side} hand")
-            _draw_hand(axes, trace_hands(track, track.present), number, direction, colour)
+            for seconds, values, style in _list_lines(trace_hands(track, track.present), number, direction):
+                axes.plot(seconds, values, style, color=colour)
 
     axes.set_xlim(first_us / 1e6, last_us / 1e6)
     axes.set_xlabel("seconds in the film", **SMALL)
@@ -159,15 +159,15 @@ def plot_hands(track: Track, part: GesturePart, *, width: float = 9.0) -> Figure
     return figure
 
 
-def _draw_hand(axes: Axes, paths: Sequence[HandPath], side: int, direction: int, colour: str) -> None:
-    """Draw the lines of a coordinate of a hand: dotted where it is hidden."""
+def _list_lines(paths: Sequence[HandPath], side: int, direction: int) -> Iterator[tuple[list[float], list[float], str]]:
+    """Yield the lines of a coordinate of a hand: seconds, values, and the style, dotted where the hand is hidden."""
     for path in paths:
         seconds = [path.time_us(sample) / 1e6 for sample in range(len(path.hands))]
         values = path.hands[:, side, direction].tolist()
         visible = path.visible[:, side]
 
-        for mask, line in ((visible, "-"), (~visible, ":")):
+        for mask, style in ((visible, "-"), (~visible, ":")):
             for first, stop in find_runs(mask):
                 # Each line begins where the line before ends.
                 shown = slice(max(first - 1, 0), stop)
-                axes.plot(seconds[shown], values[shown], line, color=colour)
+                yield seconds[shown], values[shown], style

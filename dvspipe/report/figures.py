@@ -101,7 +101,7 @@ def to_svg(figure: Figure) -> str:
 
     _, start, drawing = file.getvalue().partition("<svg ")
     for colour, name in PAGE_COLOURS.items():
-        drawing = drawing.replace(f": {colour}", f": var({name})")
+        drawing = drawing.replace(f": {colour}", f": var(--{name})")
     return NAMESPACE.sub("", start + drawing)
 
 

@@ -42,5 +42,5 @@ ON = to_hex(LIGHT.on)
 OFF = to_hex(LIGHT.off)
 """ON and OFF colours in charts."""
 
-PAGE_COLOURS = {INK: "--ink", QUIET: "--quiet", GRID: "--line", ON: "--on", OFF: "--off"}
+PAGE_COLOURS = {INK: "ink", QUIET: "quiet", GRID: "line", ON: "on", OFF: "off"}
 """Colours of charts that a page changes with its theme, and their names in its style sheet."""

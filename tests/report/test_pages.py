@@ -20,6 +20,8 @@ import pytest
 from conftest import random_events
 from facts import mentions, raises
 from jinja2 import UndefinedError
+from matplotlib.collections import LineCollection
+from matplotlib.patches import StepPatch
 from PIL import Image
 
 from dvspipe.base.errors import ConfigError, FileError
@@ -105,14 +107,11 @@ def test_event_chart_distinguishes_polarity_and_time(tmp_path: Path, kind: PlotK
 
 def test_rates_are_stacked_and_their_areas_are_the_numbers_of_events() -> None:
     events = random_events(0, 500)
-    off, on = plot_source("rate", source_of(events)).axes[0].patches
-    area = [
-        float(np.sum((np.array(top) - np.array(bottom)) * np.diff(edges)))
-        for top, edges, bottom in (
-            (off.get_data().values, off.get_data().edges, 0),
-            (on.get_data().values, on.get_data().edges, on.get_data().baseline),
-        )
-    ]
+    area = []
+    for patch in plot_source("rate", source_of(events)).axes[0].patches:
+        assert isinstance(patch, StepPatch)
+        values, edges, baseline = patch.get_data()
+        area.append(float(np.sum((values - np.asarray(baseline)) * np.diff(edges))))
     assert area == pytest.approx([(~events.p).sum(), events.p.sum()])
 
 
@@ -144,8 +143,7 @@ def test_confusion_matrix_has_counts_unless_it_has_many_classes() -> None:
     few, many = (plot_confusion(np.eye(K, dtype=int), CLASSES[:1] * K, width=5).axes[0] for K in (3, 60))
     assert [text.get_text() for text in few.texts] == ["1"] * 3
     assert not many.texts
-    opacity = few.images[0].get_alpha()
-    np.testing.assert_allclose(opacity, 0.9 * np.eye(3))
+    np.testing.assert_allclose(np.asarray(few.images[0].get_alpha(), float), 0.9 * np.eye(3))
 
 
 def test_wrong_predictions_and_kernels_are_pictures_of_both_polarities(tmp_path: Path) -> None:
@@ -464,10 +462,10 @@ def answers_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_timeline_draws_segments_and_labels_in_the_row_of_their_class() -> None:
     top, bottom = plot_timeline(make_prediction("a.h5"), make_windows(), CLASSES).axes
-    spans = {
-        lines.get_label(): [(round(ends[0, 1]), *ends[:, 0].tolist()) for ends in lines.get_segments()]
-        for lines in top.collections
-    }
+    spans = {}
+    for lines in top.collections:
+        assert isinstance(lines, LineCollection)
+        spans[lines.get_label()] = [(round(ends[0, 1]), *ends[:, 0].tolist()) for ends in lines.get_segments()]
     assert spans["label"] == [(1, 0.0, 1.0), (2, 1.5, pytest.approx(2.5))]
     assert [row for row, *_ in spans["predicted"]] == [1, 2]
     (picture,) = top.images
