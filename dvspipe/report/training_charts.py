@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LAYER_COLOURS = ("#6a51a3", "#3b82d6", "#1b9e8a", "#4ac16d", "#c9a227")  # first to last layer
-PANEL_WIDTH = 2.9  # inches
+PANEL_WIDTH = 2.6  # inches
 MAX_MARKED_EPOCHS = 20  # longer curves have no dot per epoch
 MAX_COUNTED = 30  # classes of a confusion matrix with names and counts
 CELL = 0.24  # inches

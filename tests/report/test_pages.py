@@ -699,7 +699,7 @@ addEventListener('load', async () => {
   found.edges = [axes.left - picture.left, axes.right - picture.right];
   found.fontPx = Math.min(...[...document.querySelectorAll('.plot.wide text')].map(
     each => each.getBoundingClientRect().height));
-  const sought = () => new Promise(done => { video.onseeked = () => requestAnimationFrame(done); });
+  const sought = () => new Promise(done => { video.onseeked = done; });
   const see = async (name) => { await sought(); found[name] = [video.currentTime, Number(slider.value)]; };
   slider.value = 1.25;
   slider.dispatchEvent(new Event('input'));
