@@ -26,7 +26,7 @@ class LivePainter:
         >>> sensor = SensorSize(width=12, height=7)
         >>> film = Frame(0, np.zeros((24, 32), np.uint8))
         >>> LivePainter(sensor).draw(Events.empty(sensor), film, None).shape
-        (324, 912, 3)
+        (306, 888, 3)
     """
 
     def __init__(self, sensor: SensorSize) -> None:
