@@ -2,7 +2,7 @@ from dvspipe.integers.quantisation import quantise as quantise
 from dvspipe.oneshot.learning import learn as learn
 from dvspipe.people.tracking import track as track
 from dvspipe.report.config import PreviewSettings as PreviewSettings
-from dvspipe.report.frame_sets import frames as frames
+from dvspipe.report.frames import frames as frames
 from dvspipe.report.notebook import animate as animate
 from dvspipe.report.notebook import plot as plot
 from dvspipe.report.rasters import spikes as spikes

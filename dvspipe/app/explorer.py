@@ -41,9 +41,7 @@ from ..report import (
     watch_rates,
     write_player_page,
 )
-from ..report.painter import Box, EventPainter, make_palette, write_picture
-from ..report.players import describe_colours
-from ..report.regions import write_region
+from ..report.painter import Box, EventPainter, draw_box, write_picture
 from ..report.style import EVENT_PALETTES
 from .conversion import EVENT_FORMATS, open_events
 from .examples import EVENTS
@@ -191,7 +189,7 @@ def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
     """Plot sampled events in a rotatable 3D view."""
     sample = explored.sample
     report = explored.report
-    palette = EVENT_PALETTES[colours if colours in ("dark", "colour-blind") else "light"]
+    palette = EVENT_PALETTES[colours]
     seconds = (sample.t - (report.t_first_us or 0)) / 1e6
 
     figure = go.Figure()
@@ -250,7 +248,7 @@ class PictureChoices:
         """Text description of the picture."""
         size = f"{self.events:,} events" if self.events else f"{self.window_ms:g} ms"
         brightness = next(text for text, mode in MODES if mode == self.mode)
-        return f"{size} at {self.place:.1%} of the recording; {brightness}; {describe_colours(self.colours)}"
+        return f"{size} at {self.place:.1%} of the recording; {brightness}; ON red, OFF blue"
 
 
 def draw_picture(explored: Explored, choices: PictureChoices) -> NDArray[np.uint8]:
@@ -274,8 +272,7 @@ def draw_picture(explored: Explored, choices: PictureChoices) -> NDArray[np.uint
 
     settings = PreviewSettings(window_us=window_us, mode=choices.mode, colours=choices.colours)
     painter = EventPainter(recording.sensor, settings)
-    picture = painter.draw(shown, end_us, end_us - window_us - first_us)
-    return picture.to_rgb(make_palette(choices.colours))
+    return painter.draw(shown, end_us, end_us - window_us - first_us)
 
 
 def _read_events(recording: Recording, first: int, count: int) -> Events:
@@ -488,7 +485,7 @@ class RecordingTab(Tab):
         """Return the updates of all that depends on the colours."""
         return {
             self.view: plot_space_time(explored, choices.colours),
-            self.rate: explored.rate.to_chart(choices.colours).to_html(),
+            self.rate: explored.rate.to_html(),
             self.picture: self._draw(session, explored, choices),
         }
 
@@ -515,15 +512,15 @@ class RecordingTab(Tab):
         size = region.size
         sensor = SensorSize(width=explored.report.width, height=explored.report.height)
 
-        # The picture is scaled, and has a caption below the pixels.
+        # The picture is scaled, and has a caption above the pixels.
         picture = draw_picture(explored, choices)
         _, picture_width, _ = picture.shape
         scale = picture_width / sensor.width
-        pixels = np.ascontiguousarray(picture[: round(scale * sensor.height)])
-        box = Box(scale * region.left, scale * region.top, scale * size.width, scale * size.height)
+        pixels = np.ascontiguousarray(picture[-round(scale * sensor.height) :])
+        box = Box(region.left, region.top, size.width, size.height)
+        draw_box(pixels, box, sensor, EVENT_PALETTES[choices.colours].bar)
 
-        path = session.new_folder("regions") / "region.jpg"
-        write_region(pixels, box, path)
+        path = write_picture(pixels, session.new_folder("regions") / "region.png")
         yield {self.cutting: "", self.region: show_picture(path, f"Region {region} of the recording")}
 
     def show_player(self, session: Session, explored: Explored | None, colours: PreviewColours) -> Iterator[Updates]:

@@ -23,8 +23,7 @@ import gradio as gr
 from ..base.errors import ConfigError, DvspipeError, FileError
 from ..formats import Recording, open_recording
 from ..recordings.sources import is_video
-from ..report import PreviewColours
-from ..report.web_charts import chart_css
+from ..report import PreviewColours, chart_css
 from ..video.opening import open_video
 from ..video.video import Video
 from .examples import EVENTS, EXAMPLES, FILM, HERE, Example
@@ -42,9 +41,7 @@ Handler = Callable[..., Iterator[Updates]]
 LOGO = HERE / "logo.svg"
 COLOURS: list[tuple[str, PreviewColours]] = [
     ("ON red, OFF blue, on white", "light"),
-    ("ON white, OFF blue, on dark blue", "dark"),
-    ("Colour-blind safe: ON vermilion, OFF blue", "colour-blind"),
-    ("Viridis, ON and OFF alike", "viridis"),
+    ("ON red, OFF blue, on dark blue", "dark"),
 ]
 POLL_S = 0.25  # interval between progress updates
 CHART_GREY = "#808994"

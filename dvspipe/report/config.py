@@ -1,4 +1,4 @@
-"""Settings of previews and of data sets of frames, and the resolutions of charts."""
+"""Settings of previews and of data sets of frames."""
 
 from __future__ import annotations
 
@@ -12,23 +12,14 @@ from ..encoding.config import FrameConfig
 from ..formats import Hints
 
 PREVIEW_SUFFIXES = (".webm", ".mp4", ".gif", ".png")
-DPI = 200  # charts written to files: twice matplotlib's density
-CSS_DPI = 100  # charts in pages; text is a little larger than in print
-SHARPNESS = 2  # screen pixels per CSS pixel assumed for pictures in notebooks
 MIN_PLAY_S = 2.0  # shorter recordings are played slower
-
-EventColours = Literal["light", "dark", "colour-blind"]
-"""Colour schemes for ON and OFF events."""
-ColourMap = Literal["viridis", "inferno", "grey"]
-"""Colour maps for the number of events, ON and OFF alike."""
 
 PlotKind = Literal["xyt", "raster", "rate"]
 """Charts of events."""
 PreviewMode = Literal["count", "surface", "decay"]
 """What the brightness of a pixel shows."""
-PreviewColours = Literal[EventColours, ColourMap]
-"""Colours of a preview."""
-FrameFormat = Literal["png", "npy"]
+PreviewColours = Literal["light", "dark"]
+"""Background of a preview; ON is red and OFF is blue on both."""
 
 
 class PreviewSettings(Settings):
@@ -49,16 +40,10 @@ class PreviewSettings(Settings):
     """`count`: ON minus OFF events of the window. `surface`: last event of each pixel, fading by exp(-age / window).
     `decay`: sum of events, each adding 1 (ON) or -1 (OFF) and fading in the same way, shown as 1 - exp(-abs(sum))."""
     colours: PreviewColours = "light"
-    """`light` (ON red, OFF blue, on white), `dark` (ON white, OFF blue, on dark blue) or `colour-blind` (ON vermilion,
-    OFF blue, on white); the colour maps `viridis`, `inferno` and `grey` show ON and OFF alike."""
-    min_side_px: int = Field(default=320, ge=1, le=4096)
-    """Minimum size: smaller sensors are enlarged by the smallest integer factor that gives their longer side this."""
-    scale: int | None = Field(default=None, ge=1, le=32)
-    """Enlargement of the sensor in a picture; default: the factor of `min_side_px`."""
-    max_side_px: int = Field(default=2048, ge=16, le=4096)
-    """Maximum size: sensors with a longer side are reduced by merging blocks of pixels, to limit memory."""
-    skip_pauses: bool = False
-    """Shorten pauses longer than a second of playing time."""
+    """Background: `light` or `dark`. ON is red and OFF is blue on both."""
+    side_px: int = Field(default=640, ge=16, le=2048)
+    """Longer side of a picture: sensors are enlarged by the smallest integer factor that reaches it, and reduced by
+    the smallest that gives at most twice of it."""
 
     @property
     def step_us(self) -> float:
@@ -77,10 +62,8 @@ class FrameSettings(Hints, FrameConfig):
     They are stored in the output folder, in frames.json.
     """
 
-    format: FrameFormat = "png"
+    format: Literal["png", "npy"] = "png"
     """`png`: picture in the colours of `dvspipe view`, a pixel per pixel of the sensor; `npy`: array of the values."""
-    colours: PreviewColours = "light"
-    """Colours of pictures: a pair for ON and OFF, or a colour map."""
 
     @model_validator(mode="before")
     @classmethod
@@ -97,23 +80,15 @@ class FrameSettings(Hints, FrameConfig):
 
 
 def plan_playback(
-    duration_s: float, *, max_play_s: float, fps: float, sides_px: tuple[int, int], colours: PreviewColours = "light"
+    duration_s: float, *, max_play_s: float, fps: float, side_px: int, colours: PreviewColours = "light"
 ) -> PreviewSettings:
     """Return settings to play a recording in real time, or slower or faster to last `MIN_PLAY_S` to `max_play_s`.
 
     Example:
-        >>> plan_playback(120.0, max_play_s=60.0, fps=25.0, sides_px=(256, 480)).speed
+        >>> plan_playback(120.0, max_play_s=60.0, fps=25.0, side_px=320).speed
         2.0
     """
     play_s = min(max_play_s, max(MIN_PLAY_S, duration_s))
     speed = max(0.001, min(1000.0, duration_s / play_s))  # the limits of the setting
-    min_side_px, max_side_px = sides_px
-    return PreviewSettings(
-        window_us=max(100, round(1e6 * speed / fps)),
-        speed=speed,
-        fps=fps,
-        skip_pauses=True,
-        colours=colours,
-        min_side_px=min_side_px,
-        max_side_px=max_side_px,
-    )
+    window_us = max(100, round(1e6 * speed / fps))
+    return PreviewSettings(window_us=window_us, speed=speed, fps=fps, colours=colours, side_px=side_px)

@@ -1,19 +1,15 @@
 """Recordings as folders of frames: pictures or arrays, and a table of their times.
 
-The frames of a recording are written to a folder `*.part`, moved to their places, and its table of times is written
-last. So a recording with a table is complete, and no other one has frames after the work ends, also after Ctrl-C.
-
-A `FramePlan` says what to write: a `FrameTask` per recording. A `FrameWriter` writes one recording, in any process;
-`frame_sets.py` plans the tasks, and runs it over all of them.
+The table of a recording, times.csv, is written after all of its frames: a recording with a table is complete, and the
+others are written again. The settings are in frames.json of the output folder.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import logging
+import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,61 +17,25 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import FileError, count_noun
-from ..base.files import UNFINISHED, write_beside
+from ..base.errors import ConfigError, DataError, FileError, count_noun, escape_controls
+from ..base.files import is_internal, lock_folder, write_beside, write_text
+from ..base.pool import collect, map_items
 from ..base.progress import Progress, ignore_progress
+from ..base.settings import find_differences
 from ..base.texts import show_name
 from ..encoding import EventFrame, FrameConfig, encode_frames
 from ..events import SensorSize
 from ..formats import open_recording
+from ..recordings.sources import find_recordings
 from .config import FrameSettings
-from .painter import make_palette, shade_counts, shade_fading, write_picture
+from .painter import paint, shade_counts, write_picture
+from .style import LIGHT
 
+log = logging.getLogger(__name__)
 TIMES = "times.csv"  # table beside the frames of a recording
+COLUMNS = ("file", "start_us", "end_us", "events")
 SETTINGS = "frames.json"
-
-
-class FrameRow(NamedTuple):
-    """A row of times.csv: a frame, by its file relative to the output folder, its window and number of events."""
-
-    file: str
-    start_us: int
-    end_us: int
-    events: int
-
-
-@dataclass(frozen=True)
-class FrameTask:
-    """Recording, and the folder of its frames, relative to the output folder."""
-
-    source: Path
-    folder: Path
-
-    def __str__(self) -> str:
-        return str(self.source)
-
-    @property
-    def times(self) -> Path:
-        """Table of the times, relative to the output folder."""
-        return self.folder / TIMES
-
-    @property
-    def staging(self) -> str:
-        """Name of the folder of unfinished frames in the output folder, unique for each recording."""
-        return hashlib.blake2b(bytes(self.times), digest_size=8).hexdigest() + UNFINISHED
-
-
-@dataclass(frozen=True)
-class FramePlan:
-    """Frames to write; see `plan_frames`."""
-
-    out: Path
-    tasks: tuple[FrameTask, ...]
-    settings: FrameSettings
-
-    def unwritten(self) -> list[FrameTask]:
-        """Return the recordings without a table of times."""
-        return [task for task in self.tasks if not (self.out / task.times).exists()]
+FRAME = re.compile(r"\d{6,}\.(png|npy)")
 
 
 class FrameCount(NamedTuple):
@@ -96,110 +56,161 @@ class FrameCount(NamedTuple):
         return self._asdict()
 
 
+class _FrameTask(NamedTuple):
+    """Recording, and the folder of its frames."""
+
+    source: Path
+    folder: Path
+
+    def __str__(self) -> str:
+        return str(self.source)
+
+
+def frames(
+    source: str | Path,
+    out: str | Path,
+    config: FrameSettings = FrameSettings(),
+    *,
+    jobs: int | str = 1,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> tuple[FrameCount, ...]:
+    """Write events as frames: a picture or array per time window or number of events, and a table of their times.
+
+    A folder gives the same folders of pictures, such as one per class. The same call resumes after an interruption.
+
+    Args:
+        source: Recording, or folder of recordings, searched recursively.
+        out: Output folder.
+        config: Settings of the frames, and metadata that recordings lack. Without `every_us` and `every_events`:
+            windows of 33,333 us.
+        jobs: Number of worker processes, or the address of a Ray cluster: ray, or ray://HOST:PORT.
+        overwrite: Remove the frames of earlier runs first.
+        progress: Called with the number of recordings done and the total.
+
+    Returns:
+        Numbers of frames and events of each recording that was written now.
+
+    Raises:
+        DataError: If two recordings have the same folder in the output.
+        FileError: If the output folder has other files, or frames with other settings.
+        DvspipeError: The first error of a recording, after all others are written.
+
+    Example:
+        >>> frames("recordings", "frames", FrameSettings(every_us=10_000))  # doctest: +SKIP
+        (FrameCount(frames=601, events=149629, sensor=SensorSize(width=128, height=128)),)
+    """
+    out = Path(out)
+    if out.is_file() or FRAME.fullmatch(f"000000{out.suffix}"):
+        raise FileError(f"{out}: the name of a file (expected an output folder; use format to select png or npy)")
+
+    tasks = _list_tasks(Path(source), out)
+    with lock_folder(out):
+        _claim_folder(out, config, overwrite=overwrite)
+        waiting = [task for task in tasks if not (task.folder / TIMES).exists()]
+        if len(waiting) < len(tasks):
+            log.info("%d of %s already written", len(tasks) - len(waiting), count_noun(len(tasks), "recording"))
+
+        outcomes = map_items(_FrameWriter(out, config), waiting, jobs=jobs, progress=progress)
+        try:
+            return collect(outcomes, len(tasks), "recordings could not be written")
+        finally:
+            # Without any frames, the folder is free for other settings.
+            if not any((task.folder / TIMES).exists() for task in tasks):
+                (out / SETTINGS).unlink()
+
+
+def _list_tasks(source: Path, out: Path) -> list[_FrameTask]:
+    """Return the recordings, each with its folder: the same folders as in the source, and the name of the file."""
+    # Outputs of an earlier run may be below the source: they are no recordings.
+    recordings = find_recordings([source])
+    if source.resolve() in out.resolve().parents:
+        recordings = [path for path in recordings if out.resolve() not in path.resolve().parents]
+    if recordings == [source]:
+        return [_FrameTask(source, out)]
+    if not recordings:
+        raise FileError(f"{source}: contains no recordings (found only frames)")
+
+    tasks: dict[Path, _FrameTask] = {}
+    counts = Counter(path.with_suffix("") for path in recordings)
+    for path in recordings:
+        # Recordings that differ only in their suffix keep it: a.raw and a.dat.
+        name = path if counts[path.with_suffix("")] > 1 else path.with_suffix("")
+        folder = out / Path(*map(escape_controls, name.relative_to(source).parts))
+        if folder in tasks:
+            raise DataError(f"{path}: has the same folder in the output as {tasks[folder]} ({folder})")
+        tasks[folder] = _FrameTask(path, folder)
+    return list(tasks.values())
+
+
+def _claim_folder(out: Path, config: FrameSettings, *, overwrite: bool) -> None:
+    """Check that a folder is empty or has frames with these settings, or remove its frames; store the settings."""
+    settings_file = out / SETTINGS
+    names = [path.name for path in out.iterdir() if not is_internal(Path(path.name))]
+    if names and not settings_file.is_file():
+        raise FileError(f"{out}: has other files (found {names[0]}, expected a new folder, or one with {SETTINGS})")
+
+    if overwrite:
+        for path in list(out.rglob("*")):
+            if path.name == TIMES or FRAME.fullmatch(path.name):
+                path.unlink()
+    elif names:
+        try:
+            stored = FrameSettings.model_validate_json(settings_file.read_bytes())
+        except (OSError, ValueError, ConfigError) as error:
+            raise FileError(f"{settings_file}: not the settings of frames; use overwrite to replace it") from error
+
+        differences = find_differences(stored.model_dump(mode="json"), config.model_dump(mode="json"))
+        if differences:
+            listed = ", ".join(f"{key} = {old} there, {new} here" for key, old, new in differences)
+            raise FileError(f"{out}: has frames with other settings ({listed}); use overwrite to replace it")
+    write_text(settings_file, config.model_dump_json(indent=1) + "\n")
+
+
 @dataclass(frozen=True)
-class FrameWriter:
+class _FrameWriter:
     """Write the frames of a recording; picklable."""
 
-    plan: FramePlan
+    out: Path
+    settings: FrameSettings
 
-    def __call__(self, task: FrameTask, progress: Progress = ignore_progress) -> FrameCount:
-        """Write the frames of a recording, and its table last."""
-        staging = self.plan.out / task.staging
-        shutil.rmtree(staging, ignore_errors=True)
+    def __call__(self, task: _FrameTask, progress: Progress = ignore_progress) -> FrameCount:
+        """Write the frames of a recording, and then its table; an error leaves neither."""
+        recording = open_recording(task.source, self.settings)
+        table = task.folder / TIMES
+        done = 0.0, 0.0
+        rows: list[tuple[str, int, int, int]] = []
+
+        def note(*amounts: float) -> None:
+            nonlocal done
+            done = amounts[0], amounts[1]
+
         try:
-            with _as_file_errors(self.plan.out):
-                return self._write(task, staging, progress)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            task.folder.mkdir(parents=True, exist_ok=True)
+            for frame in encode_frames(recording.chunks(progress=note), self.settings):
+                progress(*done)  # also within a chunk: one of a quiet recording has many frames
+                path = task.folder / f"{len(rows):06}.{self.settings.format}"
+                rows.append((path.relative_to(self.out).as_posix(), frame.start_us, frame.end_us, frame.events))
+                if self.settings.format == "npy":
+                    np.save(path, frame.values, allow_pickle=False)
+                else:
+                    write_picture(draw_frame(frame, self.settings), path)
 
-    def _write(self, task: FrameTask, staging: Path, progress: Progress) -> FrameCount:
-        plan = self.plan
-        recording = open_recording(task.source, plan.settings)
-        writer = _ImageWriter(task, plan.settings, staging)
-        steady = _SteadyProgress(progress)
-        (staging / task.folder).mkdir(parents=True)
+            with write_beside(table) as beside, beside.open("w", encoding="utf-8", newline="") as file:
+                csv.writer(file).writerows([COLUMNS, *rows])
+        except BaseException as error:
+            for name, *_ in rows:
+                (self.out / name).unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise FileError(f"{task.folder}: cannot be written ({error.strerror or error})") from error
+            raise
 
-        # Frame by frame: only the events of one window are in memory.
-        table = staging / TIMES
-        with table.open("w", encoding="utf-8", newline="") as file:
-            frames = steady.watch(encode_frames(recording.chunks(progress=steady), plan.settings))
-            rows = csv.writer(file)
-            rows.writerow(FrameRow._fields)
-            rows.writerows(map(writer.write, frames))
-
-        # Move all files but the table, which says that the recording is complete.
-        files = sorted(path for path in staging.rglob("*") if path.is_file() and path != table)
-        for path in files:
-            target = plan.out / path.relative_to(staging)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(target)
-        with write_beside(plan.out / task.times) as beside:
-            shutil.copyfile(table, beside)
-
-        return FrameCount(writer.count, writer.events, recording.sensor, self.plan.out / task.times)
+        return FrameCount(len(rows), sum(row[-1] for row in rows), recording.sensor, table)
 
 
-@contextmanager
-def _as_file_errors(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise FileError(f"{out}: cannot be written ({error.strerror or error})") from error
-
-
-class _SteadyProgress:
-    """Progress that is also called for each frame: a chunk of a quiet recording has many frames."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._done = 0.0
-        self._total = 0.0
-
-    def __call__(self, done: float, total: float) -> None:
-        self._done = done
-        self._total = total
-        self._progress(done, total)
-
-    def watch(self, frames: Iterator[EventFrame]) -> Iterator[EventFrame]:
-        """Yield the frames unchanged, and repeat the last progress before each of them."""
-        for frame in frames:
-            self._progress(self._done, self._total)
-            yield frame
-
-
-class _ImageWriter:
-    """Writer of the frames of a recording.
-
-    Attributes:
-        count: Number of frames written so far.
-        events: Number of their events.
-    """
-
-    def __init__(self, task: FrameTask, settings: FrameSettings, staging: Path) -> None:
-        self.count = 0
-        self.events = 0
-
-        self._task = task
-        self._settings = settings
-        self._staging = staging
-        self._palette = make_palette(settings.colours)
-
-    def write(self, frame: EventFrame) -> FrameRow:
-        """Write a frame; return its row."""
-        file = self._task.folder / f"{self.count:06}.{self._settings.format}"
-        if self._settings.format == "npy":
-            np.save(self._staging / file, frame.values, allow_pickle=False)
-        else:
-            write_picture(self._palette[shade_frame(frame, self._settings)], self._staging / file)
-
-        self.count += 1
-        self.events += frame.events
-        return FrameRow(file=file.as_posix(), start_us=frame.start_us, end_us=frame.end_us, events=frame.events)
-
-
-def shade_frame(frame: EventFrame, settings: FrameConfig) -> NDArray[np.uint8]:
-    """Return the palette indices of the picture of a frame, uint8 [H, W]."""
+def draw_frame(frame: EventFrame, settings: FrameConfig) -> NDArray[np.uint8]:
+    """Return the picture of a frame, RGB uint8 [H, W, 3]."""
     off, on = frame.values
     if settings.form == "count":
-        return shade_counts(on.astype(np.int64) - off)
-    return shade_fading(np.where(on >= off, on, -off))  # the polarity of the last event
+        return paint(shade_counts(on.astype(np.int64) - off), LIGHT)
+    return paint(np.where(on >= off, on, -off), LIGHT)  # the polarity of the last event

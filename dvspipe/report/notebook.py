@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_PLAY_S = 20.0  # maximum length of an animation
 ANIMATION_FPS = 25.0
-ANIMATION_PX = 256, 640  # range of the longer side
+ANIMATION_SIDE_PX = 320
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,4 +87,5 @@ def animate(value: RecordingLike, settings: PreviewSettings | None = None) -> An
 
 
 def _animation_settings(events: Events) -> PreviewSettings:
-    return plan_playback(events.duration_us / 1e6, max_play_s=MAX_PLAY_S, fps=ANIMATION_FPS, sides_px=ANIMATION_PX)
+    duration_s = events.duration_us / 1e6
+    return plan_playback(duration_s, max_play_s=MAX_PLAY_S, fps=ANIMATION_FPS, side_px=ANIMATION_SIDE_PX)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..base.errors import FileError
 from ..base.files import write_beside
 from ..base.texts import readable
-from .config import CSS_DPI, DPI
-from .style import Values
 
 if TYPE_CHECKING:  # import Jinja2 only when a page is written
     from jinja2 import Environment
+    from matplotlib.figure import Figure
 
 MEDIA_TYPES = {
     ".gif": "image/gif",
@@ -29,7 +26,8 @@ MEDIA_TYPES = {
 }
 PIECE_BYTES = 3 << 16  # multiple of 3, so the base64 strings of pieces can be concatenated
 PAGE_SUFFIXES = (".html", ".htm")
-UNDEFINED = "–"  # shown for undefined numbers
+CHART_WIDTHS = {"wide": 8.0, "narrow": 3.5}
+"""Widths of a chart in inches, for desktops and phones; the style sheet shows one of both."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +37,12 @@ class Media:
     Args:
         path: Picture (.gif, .jpg, .png, .webp) or video (.webm).
         caption: Text below it.
-        is_chart: Keep it wide enough to be readable on a phone, where it scrolls sideways.
         link: URL to load it from; None: embed it in the page.
-        is_playing: Play a video in a loop as soon as it is visible.
     """
 
     path: Path
     caption: str
-    is_chart: bool = False
     link: str | None = None
-    is_playing: bool = False
 
     def __post_init__(self) -> None:
         if self.path.suffix.lower() not in MEDIA_TYPES:
@@ -58,22 +52,6 @@ class Media:
     def media_type(self) -> str:
         """MIME type."""
         return MEDIA_TYPES[self.path.suffix.lower()]
-
-    @property
-    def width_px(self) -> int:
-        """Display width of a chart, in CSS pixels."""
-        from PIL import Image
-
-        try:
-            with Image.open(self.path) as picture:
-                return picture.width * CSS_DPI // DPI
-        except OSError as error:
-            raise FileError(f"{self.path}: not a readable picture") from error
-
-    @property
-    def is_video(self) -> bool:
-        """Whether the file is a video."""
-        return self.media_type.startswith("video")
 
     def address(self) -> Iterator[str]:
         """Yield the address in pieces: the link, or a data URI with the content of the file."""
@@ -86,8 +64,6 @@ class Media:
             with self.path.open("rb") as file:
                 while piece := file.read(PIECE_BYTES):
                     yield base64.b64encode(piece).decode()
-        except FileNotFoundError as error:
-            raise FileError(f"{self.path}: no such file") from error
         except OSError as error:
             raise FileError(f"{self.path}: cannot be read ({error.strerror})") from error
 
@@ -103,6 +79,30 @@ class Table:
 
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
+
+
+def show_chart(draw: Callable[[float], Figure], text: str) -> str:
+    """Return the HTML of a chart, drawn for both widths; `text` is its text alternative.
+
+    A slider of the player lies over the axes of its first panel, and of all panels below.
+    """
+    from .figures import to_svg
+
+    drawings = []
+    for name, width in CHART_WIDTHS.items():
+        figure = draw(width)
+        svg = to_svg(figure)  # which lays out the axes
+        axes = figure.axes[0].get_position()
+        drawings.append((name, svg, axes.x0, axes.width))
+
+    # The macro returns HTML; unlike other texts, a page shows it as it is.
+    macros = environment().get_template("macros.html").module
+    return macros.chart(text, drawings)  # type: ignore[attr-defined,no-any-return]
+
+
+def chart_css() -> str:
+    """Return the style sheet of charts; the page defines its colours `ink`, `quiet`, `line`, `on` and `off`."""
+    return environment().get_template("chart.css").render()
 
 
 def write_page(path: Path, template: str, **values: object) -> Path:
@@ -131,25 +131,6 @@ def environment() -> Environment:
 
     templates.filters.update(percent=percent, readable=readable, list_values=list_values)
     return templates
-
-
-def outline_steps(heights: Values, size: tuple[int, int], span: tuple[float, float] = (0, 1)) -> list[str]:
-    """Return the points of an SVG polygon below a step curve.
-
-    Args:
-        heights: Values of bins of equal length, relative to the height of the picture.
-        size: Width and height of the picture.
-        span: Start of the first bin and end of the last one, relative to the width.
-    """
-    width, height = size
-    start, stop = span
-    edges = np.linspace(width * start, width * stop, len(heights) + 1)
-
-    across = np.repeat(edges, 2)[1:-1]
-    down = np.repeat(height * (1 - heights), 2)
-
-    steps = [f"{x:.1f},{y:.1f}" for x, y in zip(across, down, strict=True)]
-    return [f"{edges[0]:.1f},{height}", *steps, f"{edges[-1]:.1f},{height}"]
 
 
 def percent(share: float, digits: int = 1) -> str:

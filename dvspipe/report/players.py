@@ -1,13 +1,11 @@
-"""HTML page that plays events, optionally beside their source video, with a clickable curve of the event rate.
-
-The video is from `write_preview`; events are counted for the curve on their way to it, so the recording is read once.
-"""
+"""HTML page that plays events, optionally beside their source video, above the event rate over time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +13,17 @@ from numpy.typing import NDArray
 from ..base.progress import Progress, ignore_progress
 from ..events import Events
 from .config import PreviewColours, plan_playback
-from .pages import write_page
+from .pages import show_chart, write_page
 from .painter import Caption
-from .plots import PlotSource, add_counts
-from .previews import write_preview
-from .style import EVENT_PALETTES, LIGHT, EventPalette, to_hex
-from .timelines import find_clock
-from .web_charts import ELAPSED_NAME, Axis, PageChart, plot_steps
+from .plots import TIME_NAME, PlotSource, add_counts, plot_rates
+from .previews import find_clock, write_preview
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PLAYER_FPS = 25.0
 MAX_PLAY_S = 60.0
-PLAYER_PX = 256, 480  # range of the sensor's longer side in the video
+PLAYER_SIDE_PX = 240
 RATE_BINS = 200
 VIDEO_NAME = "events.webm"
 
@@ -37,39 +35,34 @@ class RateCurve:
     Args:
         counts: Events per polarity (0 OFF, 1 ON) and bin, int64 [2, bins].
         duration_s: Time of all bins in seconds.
-        bin_s: Length of a bin in seconds.
     """
 
     counts: NDArray[np.int64]
     duration_s: float
-    bin_s: float
 
     @property
     def off(self) -> int:
         """Number of OFF events."""
-        off, _ = self.counts
-        return int(off.sum())
+        return int(self.counts[0].sum())
 
     @property
     def on(self) -> int:
         """Number of ON events."""
-        _, on = self.counts
-        return int(on.sum())
+        return int(self.counts[1].sum())
 
-    @property
-    def largest_hz(self) -> float:
-        """Highest event rate of a bin, in events per second."""
-        return float(self.counts.sum(axis=0).max(initial=0)) / self.bin_s
+    def to_html(self) -> str:
+        """Return the chart of the rates, for a page with the style sheet of `chart_css`."""
+        return show_chart(self._plot, f"Events per second over {self.duration_s:.3g} s")
 
-    def to_chart(self, colours: PreviewColours) -> PageChart:
-        """Return the curve of OFF events, and of ON events stacked on it, for a page."""
-        palette = _palette(colours)
-        off_hz, on_hz = self.counts / self.bin_s
-        curves = {"ON": (off_hz + on_hz, to_hex(palette.on)), "OFF": (off_hz, to_hex(palette.off))}
-        panel = plot_steps("Events per second", curves, is_filled=True)
+    def _plot(self, width: float) -> Figure:
+        from .figures import SMALL, new_figure
 
-        text = f"Events per second over {self.duration_s:.3g} s, at most {self.largest_hz:,.0f}"
-        return PageChart([panel], Axis(ELAPSED_NAME, 0, self.duration_s), text)
+        figure = new_figure(width, 1.7)
+        axes = figure.subplots()
+        plot_rates(axes, self.counts, np.linspace(0, self.duration_s, RATE_BINS + 1))
+        axes.set_xlim(0, self.duration_s)
+        axes.set_xlabel(TIME_NAME, **SMALL)
+        return figure
 
 
 def write_player_page(
@@ -90,7 +83,7 @@ def write_player_page(
         source: Recording to play.
         path: HTML file to write; `events.webm` is written beside it.
         beside: Video of the same scene with the same clock, shown left of the events.
-        colours: Colours of ON and OFF events.
+        colours: Background of the events.
         title: Title of the page.
         fps: Pictures per second of playback.
         progress: Called with the number of pictures done and the total.
@@ -99,7 +92,7 @@ def write_player_page(
         FileError: If a file cannot be written.
         VideoError: If the video beside the events cannot be read.
     """
-    settings = plan_playback(source.duration_s, max_play_s=MAX_PLAY_S, fps=fps, sides_px=PLAYER_PX, colours=colours)
+    settings = plan_playback(source.duration_s, max_play_s=MAX_PLAY_S, fps=fps, side_px=PLAYER_SIDE_PX, colours=colours)
 
     # The pictures have no caption; the function is called with the time of each one.
     ends_us: list[int] = []
@@ -121,19 +114,8 @@ def write_player_page(
         progress=progress,
     )
 
-    caption = "Events: " if beside is None else "Video and its events: "
-    write_page(
-        path,
-        "player.html",
-        title=title,
-        video=video.name,
-        caption=caption + describe_colours(colours),
-        clock_s=find_clock(ends_us, settings, source.first_us),
-        rate=rate,
-        chart=rate.to_chart(colours).to_html(),
-        background=to_hex(_palette(colours).background),
-    )
-
+    clock_s = find_clock(ends_us, settings, source.first_us)
+    write_page(path, "player.html", heading=title, kind="", video=video.name, clock_s=clock_s, rate=rate)
     return rate
 
 
@@ -147,21 +129,4 @@ def watch_rates(source: PlotSource) -> tuple[RateCurve, Iterator[Events]]:
             add_counts(counts, part, edges_us)
             yield part
 
-    return RateCurve(counts, source.duration_s, (edges_us[1] - edges_us[0]) / 1e6), watch()
-
-
-def describe_colours(colours: PreviewColours) -> str:
-    """Describe the colours of a preview in words.
-
-    Example:
-        >>> describe_colours("light")
-        'ON red, OFF blue'
-    """
-    names = {"light": "ON red, OFF blue", "dark": "ON white, OFF blue", "colour-blind": "ON vermilion, OFF blue"}
-    return names.get(colours, "ON and OFF alike")
-
-
-def _palette(colours: PreviewColours) -> EventPalette:
-    if colours == "dark" or colours == "colour-blind":
-        return EVENT_PALETTES[colours]
-    return LIGHT
+    return RateCurve(counts, source.duration_s), watch()

@@ -18,7 +18,7 @@ def commands() -> Sequence[Command]:
     """Return the commands that show recordings and spikes."""
     return (
         Command("view", "dvspipe.report.views:view", "Show a recording as a video or pictures.", "First steps"),
-        Command("frames", "dvspipe.report.frame_sets:frames", "Write recordings as folders of pictures.", "Recordings"),
+        Command("frames", "dvspipe.report.frames:frames", "Write recordings as folders of pictures.", "Recordings"),
         Command("spikes", "dvspipe.report.rasters:spikes", "Encode an image as spike trains.", "Recordings"),
     )
 
@@ -29,7 +29,7 @@ def functions() -> Mapping[str, str]:
     return {
         "PreviewSettings": "dvspipe.report.config:PreviewSettings",
         "animate": "dvspipe.report.notebook:animate",
-        "frames": "dvspipe.report.frame_sets:frames",
+        "frames": "dvspipe.report.frames:frames",
         "plot": "dvspipe.report.notebook:plot",
         "spikes": "dvspipe.report.rasters:spikes",
         "view": "dvspipe.report.views:view",
@@ -39,7 +39,7 @@ def functions() -> Mapping[str, str]:
 @hookimpl
 def report(record: object, folder: Path) -> Path | None:
     """Write the page of a training, or of the predictions in a folder."""
-    from ..results import InferenceRun, OutputFolder, TrainingRun, add_scores
+    from ..results import InferenceRun, OutputFolder, TrainingRun
     from .answers import write_answers_page
     from .training_page import write_training_page
 
@@ -47,15 +47,13 @@ def report(record: object, folder: Path) -> Path | None:
         return write_training_page(record)
     if isinstance(record, InferenceRun):
         output = OutputFolder(folder)
-        predictions = output.find_predictions(record)
-        scores = add_scores(prediction.scores for prediction in predictions)
-        return write_answers_page(output, record, predictions, scores)
+        return write_answers_page(output, record, output.find_predictions(record))
     return None
 
 
 @hookimpl
 def draw(folder: RecordingFolder, prediction: Prediction, windows: tuple[WindowRow, ...], view: RecordingView) -> bool:
-    """Draw the overlay and the region of a recording."""
+    """Draw the overlay of a recording."""
     from .answers import draw_recording
 
     draw_recording(folder, prediction, windows, view)

@@ -1,212 +1,168 @@
-"""Charts of training curves, kernels, curves of noise filters, and LIF neurons.
-
-A function `draw_...` writes a PNG file, `plot_curves` returns a figure, and `chart_curves` the same for a page.
-"""
+"""Charts of a training run: curves, confusion matrix, wrong predictions, and kernels."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
-from ..results import EpochRow, KernelRecord
-from . import web_charts
-from .style import (
-    ACCENT,
-    DASHED,
-    GREY,
-    QUIET,
-    SMALL,
-    frame_axes,
-    grid_axes,
-    mix_polarities,
-    new_figure,
-    save_figure,
-)
+from ..base.texts import readable
+from ..results import EpochRow, EventImage, KernelRecord, WrongPrediction
+from .figures import SMALL, frame_axes, grid_axes, mix_polarities, name_colours, name_rows, new_figure, save_figure
+from .style import ACCENT, GREY, INK, QUIET
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-
-LAYER_COLOURS = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#8fbc1c")  # viridis, first to last layer
+LAYER_COLOURS = ("#6a51a3", "#3b82d6", "#1b9e8a", "#4ac16d", "#c9a227")  # first to last layer
+PANEL_WIDTH = 2.6  # inches
 MAX_MARKED_EPOCHS = 20  # longer curves have no dot per epoch
-LABEL_GAP = 0.08  # between labels of curves, relative to the height of the axes
-KERNEL_COLUMNS = 16  # kernels per row
-KERNEL_WIDTH = 9.0  # sheet of kernels, in inches
-KERNEL_GAP_PX = 1  # between kernels, in input pixels
-
-
-class _Line(NamedTuple):
-    """A curve over epochs."""
-
-    label: str
-    colour: str
-    values: list[float]
-
-    def last(self) -> float | None:
-        """Return the last finite value, or None."""
-        return next((value for value in reversed(self.values) if math.isfinite(value)), None)
+MAX_COUNTED = 30  # classes of a confusion matrix with names and counts
+CELL = 0.24  # inches
+MARGIN = 1.4  # inches
+WRONG_COLUMNS = 5
+SHADE_QUANTILE = 0.98  # quantile of the events per pixel at full colour
+MAX_NAME_LETTERS = 24  # name of a sample below its picture
+KERNEL_COLUMNS = 16
+KERNEL_SIDE = 0.55  # inches
 
 
 class _Panel(NamedTuple):
-    """Curves that share axes."""
+    """Curves that share axes: their values over epochs and their colours, by name."""
 
     title: str
-    lines: list[_Line]
+    lines: dict[str, tuple[list[float], str]]
     from_zero: bool = False
 
 
-def plot_curves(rows: Sequence[EpochRow], *, title: str = "", chosen_epoch: int | None = None) -> Figure:
-    """Plot loss, accuracy, and the spike rate and convergence of each layer over epochs."""
+def plot_curves(
+    rows: Sequence[EpochRow], *, title: str = "", chosen_epoch: int | None = None, width: float = math.inf
+) -> Figure:
+    """Plot loss, accuracy, and the spike rate and convergence of each layer over epochs, in rows of a width."""
     panels = _list_panels(rows)
-    figure = new_figure(width=3.4 * len(panels), height=2.9, title=title)
-    for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
-        _draw_panel(axes, panel, [row.epoch for row in rows])
-        if chosen_epoch is not None:
-            axes.axvline(chosen_epoch, color=QUIET, linewidth=0.8, linestyle=DASHED, zorder=1)
-            axes.set_xlabel("epoch (dashed: the chosen one)", **SMALL)
-        _label_ends(axes, panel.lines)
-
-    return figure
-
-
-def chart_curves(rows: Sequence[EpochRow], chosen_epoch: int | None = None) -> list[web_charts.PageChart]:
-    """Return the charts of `plot_curves` for a page."""
+    columns = int(min(len(panels), max(1, width // PANEL_WIDTH)))
+    lines = -(-len(panels) // columns)
+    figure = new_figure(PANEL_WIDTH * columns, 2.5 * lines, title)
     epochs = [row.epoch for row in rows]
-    name = "epoch" if chosen_epoch is None else "epoch (dashed: the chosen one)"
-    across = web_charts.epoch_axis(epochs, name)
 
-    charts = []
-    for panel in _list_panels(rows):
-        lines = [web_charts.Line(line.label, line.colour, epochs, line.values) for line in panel.lines]
-        drawn = web_charts.plot_lines(
-            panel.title,
-            lines,
-            across,
-            starts_at_zero=panel.from_zero,
-            marks=[] if chosen_epoch is None else [chosen_epoch],
-        )
-        charts.append(web_charts.PageChart([drawn], across, f"{panel.title} over epochs"))
+    for axes, panel in zip(figure.subplots(lines, columns, squeeze=False).ravel(), panels, strict=False):
+        grid_axes(axes, panel.title)
+        axes.locator_params(axis="x", integer=True, min_n_ticks=1)
+        axes.set_xlabel("epoch" if chosen_epoch is None else "epoch (dashed: the chosen one)", **SMALL)
+        marker = "o" if len(epochs) <= MAX_MARKED_EPOCHS else None
+        for name, (values, colour) in panel.lines.items():
+            axes.plot(epochs, values, color=colour, linewidth=1.6, marker=marker, markersize=3, label=name)
 
-    return charts
+        lowest, _ = axes.get_ylim()
+        if panel.from_zero or lowest < 0:
+            axes.set_ylim(bottom=0)
+        if chosen_epoch is not None:
+            axes.axvline(chosen_epoch, color=QUIET, linewidth=0.8, linestyle="--", zorder=1)
+        name_colours(axes, inside=True)
+
+    for axes in figure.axes[len(panels) :]:
+        axes.set_axis_off()
+    return figure
 
 
 def _list_panels(rows: Sequence[EpochRow]) -> list[_Panel]:
     """Return loss, accuracy, and the spike rate and convergence of each layer over epochs."""
-    losses = [_Line("training", GREY, [row.train_loss for row in rows])]
-    accuracies = [_Line("training", GREY, [100 * row.train_accuracy for row in rows])]
+    losses = {"training": ([row.train_loss for row in rows], GREY)}
+    accuracies = {"training": ([100 * row.train_accuracy for row in rows], GREY)}
 
     # Without a validation part, no epoch has these values.
-    validation_losses = [row.val_loss for row in rows if row.val_loss is not None]
-    validation_accuracies = [100 * row.val_accuracy for row in rows if row.val_accuracy is not None]
-    if validation_losses:
-        losses.append(_Line("validation", ACCENT, validation_losses))
-        accuracies.append(_Line("validation", ACCENT, validation_accuracies))
+    validated = [row for row in rows if row.val_loss is not None and row.val_accuracy is not None]
+    if validated:
+        losses["validation"] = [row.val_loss or 0.0 for row in rows], ACCENT
+        accuracies["validation"] = [100 * (row.val_accuracy or 0.0) for row in rows], ACCENT
 
     panels = [_Panel("Loss", losses), _Panel("Accuracy in %", accuracies)]
-    if rates := _layer_lines([row.rates for row in rows]):
-        panels.append(_Panel("Spikes per neuron and time step", rates, from_zero=True))
-    if convergence := _layer_lines([row.convergence for row in rows]):
-        panels.append(_Panel("Convergence of weights, w (1 - w)", convergence, from_zero=True))
-
+    if rates := _list_layers([row.rates for row in rows]):
+        panels.append(_Panel("Spikes per neuron, step", rates, from_zero=True))
+    if convergence := _list_layers([row.convergence for row in rows]):
+        panels.append(_Panel("Convergence, w (1 - w)", convergence, from_zero=True))
     return panels
 
 
-def _layer_lines(values: Sequence[Mapping[str, float]]) -> list[_Line]:
+def _list_layers(epochs: Sequence[Mapping[str, float]]) -> dict[str, tuple[list[float], str]]:
     """Return one curve per layer from the values per epoch and layer."""
-    layers = list(values[0]) if values else []
-    numbers = np.linspace(0, len(LAYER_COLOURS) - 1, len(layers)).round().astype(int)
-
-    return [
-        _Line(layer, LAYER_COLOURS[number], [epoch.get(layer, math.nan) for epoch in values])
-        for layer, number in zip(layers, numbers.tolist(), strict=True)
-    ]
+    layers = dict.fromkeys(chain.from_iterable(epochs))
+    return {
+        layer: ([values.get(layer, math.nan) for values in epochs], LAYER_COLOURS[number % len(LAYER_COLOURS)])
+        for number, layer in enumerate(layers)
+    }
 
 
-def _draw_panel(axes: Axes, panel: _Panel, epochs: list[int]) -> None:
-    grid_axes(axes, panel.title)
-    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
-    axes.set_xlabel("epoch", **SMALL)
+def plot_confusion(counts: ArrayLike, classes: Sequence[str], *, width: float) -> Figure:
+    """Plot a confusion matrix [K, K]: counts, shaded by their share of the true class; of many classes, only shades."""
+    confusion = np.asarray(counts)
+    share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    K = len(classes)
+    figure = new_figure(width, min(width, MARGIN + CELL * K))
+    axes = figure.subplots()
 
-    marker = "o" if len(epochs) <= MAX_MARKED_EPOCHS else None
-    for line in panel.lines:
-        axes.plot(epochs, line.values, color=line.colour, linewidth=1.6, marker=marker, markersize=3)
+    # Opacity shows the share, on light and dark pages alike.
+    axes.imshow(np.ones((K, K)), cmap="Blues", vmin=0, vmax=1.5, alpha=0.9 * share)
+    frame_axes(axes)
+    axes.set_ylabel("true class", **SMALL)
+    axes.set_xlabel("predicted class", **SMALL)
+    if K > MAX_COUNTED:
+        return figure
 
-    lowest, _ = axes.get_ylim()
-    if panel.from_zero or lowest < 0:
-        axes.set_ylim(bottom=0)
-    if epochs:
-        axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
+    name_rows(axes, classes)
+    axes.set_xticks(range(K), [readable(name) for name in classes], rotation=90, parse_math=False)
+    axes.tick_params(labelbottom=True)
+    for row, column in np.argwhere(confusion).tolist():
+        axes.text(column, row, str(confusion[row, column]), ha="center", va="center", fontsize=7, color=INK)
+    return figure
 
 
-def _label_ends(axes: Axes, lines: Sequence[_Line]) -> None:
-    """Label lines at their right ends, spaced to stay readable."""
-    low, high = axes.get_ylim()
-    gap = LABEL_GAP * (high - low)
-    ends = sorted((end, line.label, line.colour) for line in lines if (end := line.last()) is not None)
-    heights = [value for value, _, _ in ends]
+def draw_wrong(wrong: Sequence[WrongPrediction], images: Sequence[EventImage], path: Path, title: str = "") -> None:
+    """Draw the events of wrong predictions, with the true class, the prediction and its probability."""
+    columns = min(WRONG_COLUMNS, len(images))
+    rows = -(-len(images) // columns)
+    tallest = max(len(image.on) / len(image.on[0]) for image in images)
+    figure = new_figure(2.2 * columns, (2.2 * tallest + 0.6) * rows, title)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
 
-    # Move labels up until each has its gap, then down until the highest is inside.
-    for number in range(1, len(ends)):
-        heights[number] = max(heights[number], heights[number - 1] + gap)
-    for number in reversed(range(len(ends))):
-        above = len(ends) - 1 - number  # labels above this one
-        heights[number] = min(heights[number], high - above * gap)
+    for axes, image, case in zip(panels, images, wrong, strict=False):
+        off = np.array(image.off)
+        on = np.array(image.on)
 
-    beside = axes.get_yaxis_transform()
-    for height, (_, label, colour) in zip(heights, ends, strict=True):
-        axes.text(1.02, height, label, color=colour, fontsize=8, va="center", transform=beside, parse_math=False)
+        # The colours end at a quantile, because a hot pixel would make all others pale.
+        events = (off + on)[off + on > 0]
+        full_colour = max(1.0, float(np.quantile(events, SHADE_QUANTILE))) if events.size else 1.0
+        axes.imshow(mix_polarities(off, on, full_colour), interpolation="nearest")
+        frame_axes(axes, f"{readable(case.label)}, predicted:\n{readable(case.predicted)} {case.probability:.0%}")
+
+        # The end of a name tells recordings apart.
+        name = case.name.rpartition("/")[2]
+        shown = name if len(name) <= MAX_NAME_LETTERS else f"…{name[1 - MAX_NAME_LETTERS :]}"
+        axes.set_xlabel(shown, **SMALL, parse_math=False)
+
+    for axes in panels[len(images) :]:
+        axes.set_axis_off()
+    save_figure(figure, path)
 
 
 def draw_kernels(layers: Sequence[KernelRecord], path: Path) -> None:
     """Draw the kernels of each layer: ON weights red, OFF weights blue, scaled to the largest weight of each kernel."""
-    sheets = [_tile_kernels(np.array(layer.kernels)) for layer in layers]
+    rows = [-(-len(layer.kernels) // KERNEL_COLUMNS) for layer in layers]
+    figure = new_figure(KERNEL_COLUMNS * KERNEL_SIDE, sum(rows) * KERNEL_SIDE + 0.3 * len(layers))
+    parts = figure.subfigures(len(layers), 1, squeeze=False, height_ratios=rows).ravel()
 
-    # All sheets have the same width and square pixels, so heights follow from their shapes.
-    heights = []
-    for sheet in sheets:
-        rows_px, columns_px, _ = sheet.shape
-        heights.append(KERNEL_WIDTH * rows_px / columns_px)
-    figure = new_figure(width=KERNEL_WIDTH, height=sum(heights) + 0.5 * len(sheets))
-    panels = figure.subplots(len(sheets), 1, squeeze=False, height_ratios=heights).ravel()
-
-    for axes, layer, sheet in zip(panels, layers, sheets, strict=True):
-        drawn = len(layer.kernels)
-        of_all = f" of {layer.channels}" if drawn < layer.channels else ""
-        axes.imshow(sheet, interpolation="nearest")
-        frame_axes(axes, f"{layer.name}: {drawn} kernels{of_all}")
-        axes.spines[:].set_visible(False)
-
+    for part, layer, count in zip(parts, layers, rows, strict=True):
+        part.suptitle(f"{layer.name}: {len(layer.kernels)} of {layer.channels} kernels", fontsize=8, color=INK)
+        panels = part.subplots(count, KERNEL_COLUMNS, squeeze=False).ravel()
+        for axes, kernel in zip(panels, layer.kernels, strict=False):
+            weights = np.array(kernel)
+            off, on = weights if len(weights) == 2 else (weights.sum(axis=0), np.zeros(weights.shape[1:]))
+            axes.imshow(mix_polarities(off, on, max(1e-9, float((off + on).max()))), interpolation="nearest")
+        for axes in panels:
+            axes.set_axis_off()
     save_figure(figure, path)
-
-
-def _tile_kernels(kernels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Tile kernels [n, C, h, w] into an RGB image [H, W, 3]; without polarities (C != 2), in grey."""
-    n, C, h, w = kernels.shape
-
-    # The lower bound leaves a kernel of zeros white.
-    total = kernels.sum(axis=1)
-    largest = np.maximum(total.max(axis=(1, 2), keepdims=True), 1e-9)
-    grey = 1 - (total / largest)[..., None]
-    images = mix_polarities(kernels[:, 0], kernels[:, 1], largest) if C == 2 else grey
-
-    # Lines between the kernels are slightly grey.
-    columns = min(KERNEL_COLUMNS, n)
-    rows = -(-n // columns)
-    down = h + KERNEL_GAP_PX
-    across = w + KERNEL_GAP_PX
-    sheet = np.ones((rows * down - KERNEL_GAP_PX, columns * across - KERNEL_GAP_PX, 3))
-    sheet[h::down] = 0.93
-    sheet[:, w::across] = 0.93
-
-    for number, image in enumerate(images):
-        top = number // columns * down
-        left = number % columns * across
-        sheet[top : top + h, left : left + w] = image
-
-    return sheet

@@ -18,7 +18,7 @@ from ..recordings.sources import is_video
 from ..video.names import camera_of
 from ..video.opening import open_video
 from .config import PREVIEW_SUFFIXES, PlotKind, PreviewSettings
-from .plots import PlotSource, draw_events
+from .plots import PlotSource, plot_source
 from .previews import write_preview
 
 
@@ -28,7 +28,6 @@ def show_part(
     settings: PreviewSettings = PreviewSettings(),
     *,
     chart: PlotKind | None = None,
-    title: str = "",
     beside: Path | None = None,
     extent: Extent | None = None,
     progress: Progress = ignore_progress,
@@ -38,16 +37,18 @@ def show_part(
     Args:
         part: Part to show.
         out: Output file, which is replaced.
-        settings: Preview settings. A chart uses only the colours.
+        settings: Preview settings, for pictures.
         chart: Chart to draw instead of pictures.
-        title: Title above a chart.
         beside: Video of the same scene with the same clock, shown left of the pictures.
         extent: Result of `part.extent`. None computes it, and may read all events.
         progress: Called with the number of pictures done and the total, or, for a chart, with the amount read.
     """
     extent = part.extent() if extent is None else extent
     if chart is not None:
-        draw_events(chart, PlotSource.of(part, extent, progress), out, colours=settings.colours, title=title)
+        from .figures import save_figure
+
+        figure = plot_source(chart, PlotSource.of(part, extent, progress), part.recording.path.name)
+        save_figure(figure, out)
     else:
         write_preview(
             part.chunks(),
@@ -59,9 +60,6 @@ def show_part(
             beside=beside,
             progress=progress,
         )
-
-
-UNUSED_BY_CHARTS = frozenset({"speed", "fps", "beside", "window_us", "mode", "scale"})
 
 
 @dataclass(frozen=True, repr=False)
@@ -99,7 +97,6 @@ def view(
     stop_s: float | None = None,
     region: RegionLike | None = None,
     chart: PlotKind | None = None,
-    title: str | None = None,
     beside: str | Path | None = None,
     hints: Hints = NO_HINTS,
     overwrite: bool = False,
@@ -110,12 +107,11 @@ def view(
     Args:
         recording: Recording.
         out: Video (.webm, .mp4, .gif), sheet of twelve pictures or chart (.png).
-        config: Settings of the pictures; a chart uses only the colours.
+        config: Settings of the pictures.
         start_s: Start time in seconds after the first event.
         stop_s: Stop time (exclusive) in seconds after the first event; default: end of the recording.
         region: Region of the sensor, such as 128x128+20+10. Default: complete sensor.
         chart: Chart to draw instead of pictures (.png): cloud in space and time, raster plot, or event rate.
-        title: Title above a chart. Default: name of the recording.
         beside: Source video to show next to the events.
         hints: Metadata that the recording does not store.
         overwrite: Replace an existing file.
@@ -131,8 +127,12 @@ def view(
     """
     # Refuse what does not apply to the output before the recording is read.
     path = Path(out)
-    others = {"chart": chart, "beside": beside}
-    _check_use(path, {*config.model_fields_set, *(name for name, value in others.items() if value is not None)})
+    if chart is None:
+        require_suffix(path, "a view of events", *PREVIEW_SUFFIXES)
+    else:
+        require_suffix(path, "a chart", ".png")
+        if unused := sorted(config.model_fields_set | ({"beside"} if beside is not None else set())):
+            raise ConfigError(f"view: {', '.join(unused)}: cannot be combined with the chart")
     if beside is not None and region is not None:
         raise ConfigError("view: beside shows the complete video; it cannot be combined with region")
 
@@ -149,7 +149,6 @@ def view(
         path,
         config,
         chart=chart,
-        title=part.recording.path.name if title is None else title,
         beside=None if beside is None else Path(beside),
         extent=extent,
         progress=NamedStep(progress, "pictures" if chart is None else "events", 1, 2),
@@ -163,14 +162,3 @@ def _refuse_video(file: Path) -> None:
         open_video(file)  # a file with the name of a video may be none: its error says so
         command = shlex.join(["dvspipe", "convert", str(file), "-o", str(file.with_suffix(".h5"))])
         raise ConfigError(f"{file}: is a video, not an event recording; convert it first: {command}")
-
-
-def _check_use(out: Path, given: set[str]) -> None:
-    """Check the suffix of the output, and that arguments with these names apply to it."""
-    if "chart" not in given:
-        require_suffix(out, "a view of events", *PREVIEW_SUFFIXES)
-        return
-
-    require_suffix(out, "a chart", ".png")
-    if wrong := sorted(given & UNUSED_BY_CHARTS):
-        raise ConfigError(f"view: {', '.join(wrong)}: cannot be combined with the chart (found output {out})")

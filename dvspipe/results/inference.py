@@ -409,8 +409,6 @@ class RecordingFolder(Folder):
     """A `SegmentRow` per line; segments.csv has its columns."""
     overlay = FolderFile("overlay.webm")
     """Video of the events, beside their video if there is one, with the prediction and the region."""
-    region = FolderFile("region.jpg")
-    """Frame of the busiest moment, with the region that the network received; missing for complete pictures."""
     playback = FolderFile("playback.json")
     """A `Playback`; exists in folders with pictures."""
 

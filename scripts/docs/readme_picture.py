@@ -62,7 +62,7 @@ def main() -> None:
             share = float(timeline.probabilities[known, label])
             return Caption(f"{readable(classes[label])}  {share:.0%}", share)
 
-        settings = PreviewSettings(window_us=50_000, fps=8, scale=1)
+        settings = PreviewSettings(window_us=50_000, fps=8, side_px=max(events.sensor))
         write_preview([events], events.sensor, PICTURE, settings, beside=video, captions=caption)
         for segment in prediction.segments:
             print(segment.t_start_us, segment.t_end_us, segment.class_name)

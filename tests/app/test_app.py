@@ -37,8 +37,7 @@ from dvspipe.events import Events, SensorSize, merge_streams
 from dvspipe.events.filter_config import FILTERS, FilterConfig
 from dvspipe.formats import Hints, open_recording, read, write
 from dvspipe.recordings.info import info
-from dvspipe.report import PreviewMode
-from dvspipe.report.config import EventColours
+from dvspipe.report import PreviewColours, PreviewMode
 from dvspipe.report.style import EVENT_PALETTES
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.opening import open_video
@@ -356,7 +355,7 @@ def test_video_and_recording_are_exported_in_every_format(short_video: Path, tmp
     stages: list[str] = []
 
     def write_as(suffix: str, path: Path = short_video) -> Path:
-        return export(ChosenFile(path, path.name), IDEAL_CHOICES, suffix, tmp_path, "colour-blind", note)
+        return export(ChosenFile(path, path.name), IDEAL_CHOICES, suffix, tmp_path, "dark", note)
 
     def note(_: float, __: float, stage: str = "") -> None:
         stages.append(stage)
@@ -630,8 +629,8 @@ def test_3d_view_shows_evenly_sampled_events_and_their_number(explored: Explored
     assert (explored.sample.structured() == every_second).all()
 
 
-@pytest.mark.parametrize("colours", ["light", "dark", "colour-blind"])
-def test_3d_view_has_the_colours_of_the_pictures(explored: Explored, colours: EventColours) -> None:
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_3d_view_has_the_colours_of_the_pictures(explored: Explored, colours: PreviewColours) -> None:
     palette = EVENT_PALETTES[colours]
     figure = plot_space_time(explored, colours)
     drawn = [*(trace.marker.color for trace in figure.data), figure.layout.paper_bgcolor]
@@ -642,7 +641,7 @@ def test_3d_view_and_pictures_have_text_descriptions(explored: Explored) -> None
     assert f"{len(explored.sample):,} of 65,000 events" in explored.summary
     assert "columns" in explored.summary
     assert mentions(PictureChoices(0.5, mode="surface").text, "30 ms", "50.0%", "surface")
-    assert mentions(PictureChoices(0.0, events=1000, colours="colour-blind").text, "vermilion", "blue")
+    assert mentions(PictureChoices(0.0, events=1000, colours="dark").text, "red", "blue")
 
 
 @pytest.mark.parametrize("mode", ["count", "surface", "decay"])

@@ -24,7 +24,8 @@ from dvspipe.framing.framing import Framing, RegionTrack, find_framing, follow_e
 from dvspipe.framing.opening import open_source
 from dvspipe.inference import InferConfig
 from dvspipe.report.config import PreviewSettings
-from dvspipe.report.painter import BAR, Box, Caption, EventPainter
+from dvspipe.report.painter import Box, Caption, EventPainter
+from dvspipe.report.style import LIGHT
 from dvspipe.synthesis import GestureClip, record_gesture
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
@@ -249,12 +250,14 @@ def test_region_outside_the_video_is_rejected(tmp_path: Path) -> None:
 
 def test_picture_shows_a_rectangle_around_the_region() -> None:
     sensor = SensorSize(width=40, height=30)
-    settings = PreviewSettings(min_side_px=80)
+    settings = PreviewSettings(side_px=80)
     painter = EventPainter(sensor, settings, captions=lambda _: Caption("up", 0.5, Box(10, 5, 20, 100)))
-    indices = painter.draw(None, 1000, 0).indices[:60]
-    assert (indices[30, 20], indices[30, 59], indices[10, 40]) == (BAR, BAR, BAR)
-    assert indices[30, 40] != BAR
-    assert indices[59, 40] != BAR  # the lower edge is outside
+    is_line = (painter.draw(None, 1000, 0)[-60:] == LIGHT.bar).all(axis=2)
+    assert is_line[30, 20]
+    assert is_line[30, 59]
+    assert is_line[10, 40]
+    assert not is_line[30, 40]
+    assert not is_line[59, 40]  # the lower edge is outside
 
 
 def test_short_gif_is_repeated(tmp_path: Path) -> None:

@@ -38,10 +38,10 @@ def test_view_of_a_complete_recording_is_its_preview(path: Path, tmp_path: Path,
 
 def test_chart_of_a_part_is_the_chart_of_the_cut_file(path: Path, tmp_path: Path) -> None:
     part = select_part(open_recording(path), 1.0, 2.0, Region.parse("5x4+3+2"))
-    write_stream(tmp_path / "b.h5", part.chunks(), part.sensor, [part.recording])
-    shown = view(path, tmp_path / "part.png", start_s=1.0, stop_s=2.0, region="5x4+3+2", chart="rate", title="")
+    write_stream(tmp_path / "cut" / "a.h5", part.chunks(), part.sensor, [part.recording])
+    shown = view(path, tmp_path / "part.png", start_s=1.0, stop_s=2.0, region="5x4+3+2", chart="rate")
     assert (shown.part.span, shown.part.region, shown.extent) == (part.span, part.region, part.extent())
-    show_part(select_part(open_recording(tmp_path / "b.h5")), tmp_path / "file.png", chart="rate")
+    show_part(select_part(open_recording(tmp_path / "cut" / "a.h5")), tmp_path / "file.png", chart="rate")
     assert (tmp_path / "part.png").read_bytes() == (tmp_path / "file.png").read_bytes()
 
 

@@ -13,16 +13,14 @@ from conftest import SENSOR, random_events, write_bars
 from facts import mentions, raises
 from PIL import Image
 
-from dvspipe.base.errors import DataError, FileError, FormatError
+from dvspipe.base.errors import DataError, FileError, PartialError
 from dvspipe.encoding import FrameConfig, encode_frames
 from dvspipe.encoding.config import FrameForm
 from dvspipe.events import Events
 from dvspipe.formats import write
-from dvspipe.report import frames as writing
 from dvspipe.report.config import FrameSettings
-from dvspipe.report.frame_sets import frames, plan_frames, write_frames
-from dvspipe.report.frames import FrameRow
-from dvspipe.report.painter import make_palette
+from dvspipe.report.frames import COLUMNS, frames
+from dvspipe.report.style import LIGHT
 from dvspipe.results.tables import read_csv
 
 EVENTS = random_events(1, 300, span_us=100_000)
@@ -30,9 +28,7 @@ EVENTS = random_events(1, 300, span_us=100_000)
 
 def written(source: Path, out: Path, *, overwrite: bool = False, **settings: Any) -> list[str]:
     """Write frames; return the names of all files."""
-    plan = plan_frames(source, out, FrameSettings.model_validate({"every_us": 20_000} | settings))
-    for outcome in write_frames(plan, overwrite=overwrite):
-        outcome.result()
+    frames(source, out, FrameSettings.model_validate({"every_us": 20_000} | settings), overwrite=overwrite)
     return files_in(out)
 
 
@@ -56,8 +52,7 @@ def test_pictures_have_the_colours_of_the_preview_and_a_pixel_per_pixel(tmp_path
         "frames.json",
         "times.csv",
     ]
-    palette = make_palette("light")
-    colours = {0: palette[0].tolist()}
+    colours = {0: list(LIGHT.background)}
     for number, frame in enumerate(encode_frames([EVENTS], FrameConfig(every_us=20_000))):
         picture = np.asarray(Image.open(tmp_path / "out" / f"{number:06}.png"))
         assert picture.shape == (7, 12, 3)
@@ -72,12 +67,13 @@ def test_pictures_have_the_colours_of_the_preview_and_a_pixel_per_pixel(tmp_path
 def test_arrays_are_the_values_of_frames(tmp_path: Path, form: FrameForm) -> None:
     write(tmp_path / "a.h5", EVENTS)
     written(tmp_path / "a.h5", tmp_path / "out", form=form, format="npy", every_us=None, every_events=90)
-    _, lines = read_csv(tmp_path / "out" / "times.csv", 1 << 20)
-    rows = [FrameRow(cells["file"], *(int(cells[name]) for name in FrameRow._fields[1:])) for _, cells in lines]
+    _, rows_read = read_csv(tmp_path / "out" / "times.csv", 1 << 20)
+    lines = list(rows_read)
+    rows = [tuple(int(cells[name]) for name in COLUMNS[1:]) for _, cells in lines]
     expected = list(encode_frames([EVENTS], FrameConfig(every_events=90, form=form)))
-    assert [(row.start_us, row.end_us, row.events) for row in rows] == [frame[:3] for frame in expected]
-    for row, frame in zip(rows, expected, strict=True):
-        assert np.array_equal(np.load(tmp_path / "out" / row.file), frame.values)
+    assert rows == [frame[:3] for frame in expected]
+    for (_, cells), frame in zip(lines, expected, strict=True):
+        assert np.array_equal(np.load(tmp_path / "out" / cells["file"]), frame.values)
 
 
 def test_surfaces_are_pictures_of_the_last_polarity(tmp_path: Path) -> None:
@@ -131,41 +127,36 @@ def test_run_resumes_after_an_error_and_keeps_finished_recordings(tmp_path: Path
         write(tmp_path / "data" / f"{name}.h5", EVENTS)
     content = (tmp_path / "data" / "b.h5").read_bytes()
     (tmp_path / "data" / "b.h5").write_bytes(content[: len(content) // 2])
-    plan = plan_frames(tmp_path / "data", tmp_path / "out", FrameSettings(every_us=20_000))
-    outcomes = list(write_frames(plan))
-    assert [outcome.error is None for outcome in outcomes] == [True, False, True]
-    assert [task.source.name for task in plan.unwritten()] == ["b.h5"]
-    assert not any(name.startswith("b") for name in files_in(tmp_path / "out"))
+    with raises(PartialError, "1 of 3"):
+        written(tmp_path / "data", tmp_path / "out")
+    assert {Path(name).parts[0] for name in files_in(tmp_path / "out")} == {"a", "c", "frames.json"}
+
     (tmp_path / "data" / "b.h5").write_bytes(content)
     before = (tmp_path / "out" / "a" / "000000.png").stat().st_mtime_ns
-    assert [outcome.item.source.name for outcome in write_frames(plan)] == ["b.h5"]
+    (count,) = frames(tmp_path / "data", tmp_path / "out", FrameSettings(every_us=20_000))
+    assert (count.frames, count.events, count.table) == (5, len(EVENTS), tmp_path / "out" / "b" / "times.csv")
     assert (tmp_path / "out" / "a" / "000000.png").stat().st_mtime_ns == before
-    assert len(files_in(tmp_path / "out" / "b")) == len(files_in(tmp_path / "out" / "a")) == 6
 
 
 def test_interruption_leaves_nothing_partial(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write(tmp_path / "data" / f"{name}.h5", EVENTS)
-    plan = plan_frames(tmp_path / "data", tmp_path / "out", FrameSettings(every_us=1000))
+    out, settings = tmp_path / "out", FrameSettings(every_us=1000)
     calls: list[float] = []
 
     def interrupt(done: float, _total: float) -> None:
         calls.append(done)
         if len(calls) == 150:  # in the second recording
-            assert any(path.name.endswith(".part") for path in plan.out.iterdir())
+            assert len(files_in(out / "b")) > 10
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(write_frames(plan, progress=interrupt))
-    assert {Path(name).parts[0] for name in files_in(plan.out)} == {"a", "frames.json"}
-    assert not [path for path in plan.out.rglob("*") if path.name.endswith(".part")]
+        frames(tmp_path / "data", out, settings, progress=interrupt)
+    assert {Path(name).parts[0] for name in files_in(out)} == {"a", "frames.json"}
+    shutil.rmtree(out)
     with pytest.raises(KeyboardInterrupt):
-        list(write_frames(replan(plan.out.with_name("first"), tmp_path), progress=lambda *_: raise_interrupt()))
-    assert not plan.out.with_name("first").exists()
-
-
-def replan(out: Path, folder: Path) -> writing.FramePlan:
-    return plan_frames(folder / "data", out, FrameSettings(every_us=1000))
+        frames(tmp_path / "data", out, settings, progress=lambda *_: raise_interrupt())
+    assert not files_in(out)
 
 
 def raise_interrupt() -> None:
@@ -174,8 +165,7 @@ def raise_interrupt() -> None:
 
 def test_processes_write_the_same_files(recordings: Path, tmp_path: Path) -> None:
     one = written(recordings, tmp_path / "one")
-    plan = plan_frames(recordings, tmp_path / "two", FrameSettings(every_us=20_000))
-    assert all(outcome.error is None for outcome in write_frames(plan, jobs=2))
+    frames(recordings, tmp_path / "two", FrameSettings(every_us=20_000), jobs=2)
     assert files_in(tmp_path / "two") == one
     assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in one)
 
@@ -203,17 +193,12 @@ def test_folders_with_other_files_are_rejected(tmp_path: Path) -> None:
         frames(tmp_path / "data", tmp_path / "data")
 
 
-def test_tables_cannot_remove_files_outside_the_folder(tmp_path: Path) -> None:
+def test_overwrite_removes_only_frames(tmp_path: Path) -> None:
     write(tmp_path / "a.h5", EVENTS)
-    out, mine = tmp_path / "out", tmp_path / "mine.txt"
-    written(tmp_path / "a.h5", out)
-    mine.write_text("mine")
-    (out / "times.csv").write_text("file,start_us,end_us,events\n../mine.txt,0,1,1\n")
-    written(tmp_path / "a.h5", out, overwrite=True)
-    assert mine.read_text() == "mine"
-    (out / "times.csv").write_text("file\nx\n")
-    with raises(FormatError, "times.csv", *FrameRow._fields):
-        written(tmp_path / "a.h5", out, overwrite=True)
+    written(tmp_path / "a.h5", tmp_path / "out")
+    (tmp_path / "out" / "mine.png").touch()
+    assert "mine.png" in written(tmp_path / "a.h5", tmp_path / "out", every_us=10**6, overwrite=True)
+    assert files_in(tmp_path / "out") == ["000000.png", "frames.json", "mine.png", "times.csv"]
 
 
 def test_command_writes_frames_and_resumes(recordings: Path, tmp_path: Path) -> None:

@@ -1,0 +1,277 @@
+"""Previews, read back by independent libraries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from conftest import random_events
+from facts import raises
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from dvspipe.base.errors import EventError, FileError
+from dvspipe.events import Events, SensorSize
+from dvspipe.report import PreviewSettings, write_preview
+from dvspipe.report.painter import EventPainter, paint
+from dvspipe.report.previews import find_clock
+from dvspipe.report.style import EVENT_PALETTES
+from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
+
+SENSOR = SensorSize(width=12, height=7)
+SCALE = 10  # of 12 pixels to 120
+STRIP = 26  # line of text above the pixels
+SIZE = (12 * SCALE, 7 * SCALE + STRIP)
+SETTINGS = PreviewSettings(window_us=10_000, side_px=120)
+RED, BLUE, WHITE = (214, 31, 38), (31, 95, 191), (255, 255, 255)
+
+
+@pytest.fixture
+def events() -> Events:
+    """Three windows: four ON at (3, 1), four OFF at (5, 2) and four of both at (8, 3); no events; one ON at (0, 0)."""
+    rows = [(t, x, y, p) for t in range(0, 4000, 1000) for x, y, p in ((3, 1, 1), (5, 2, 0), (8, 3, 1), (8, 3, 0))]
+    t, x, y, p = np.array([*rows, (29_999, 0, 0, 1)]).T + np.array([[1_000_000], [0], [0], [0]])
+    return Events(t, x, y, p, SENSOR)
+
+
+def pixel(image: Any, x: int, y: int) -> tuple[int, ...]:
+    """Return the colour at the centre of a sensor pixel in an enlarged RGB picture."""
+    return tuple(int(value) for value in np.asarray(image)[STRIP + y * SCALE + SCALE // 2, x * SCALE + SCALE // 2])
+
+
+def gif_pictures(path: Path) -> list[Any]:
+    with Image.open(path) as image:
+        pictures: list[Any] = []
+        for number in range(getattr(image, "n_frames", 1)):
+            image.seek(number)
+            pictures.append(np.asarray(image.convert("RGB")))
+    return pictures
+
+
+def webm_pictures(path: Path) -> list[Any]:
+    capture = cv2.VideoCapture(str(path))
+    pictures: list[Any] = []
+    while len(pictures) < 1000:
+        ok, image = capture.read()
+        if not ok:
+            break
+        pictures.append(image[:, :, ::-1])
+    capture.release()
+    return pictures
+
+
+@pytest.mark.parametrize(
+    ("name", "read", "tolerance"),
+    [("a.gif", gif_pictures, 0), ("a.webm", webm_pictures, 30), ("a.mp4", webm_pictures, 30)],
+)
+def test_preview_shows_one_picture_per_window_in_polarity_colours(
+    tmp_path: Path, events: Events, name: str, read: Any, tolerance: int
+) -> None:
+    pictures = read(write_preview([events], SENSOR, tmp_path / name, SETTINGS))
+    assert [picture.shape[1::-1] for picture in pictures] == [SIZE] * 3
+    seen = [pixel(pictures[0], 3, 1), pixel(pictures[0], 5, 2), pixel(pictures[0], 8, 3), pixel(pictures[1], 3, 1)]
+    assert np.abs(np.subtract(seen, [RED, BLUE, WHITE, WHITE])).max() <= tolerance
+    pale_red = np.add(WHITE, 0.6 * np.subtract(RED, WHITE)).round()  # one event
+    assert np.abs(pixel(pictures[2], 0, 0) - pale_red).max() <= tolerance
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_gif_loops_without_drift_of_durations(tmp_path: Path) -> None:
+    t = np.arange(0, 1_000_000, 1000)
+    events = Events(t, t % 12, t % 7, t % 2, SENSOR)
+    path = write_preview([events], SENSOR, tmp_path / "a.gif", PreviewSettings(side_px=16))
+    durations = []
+    with Image.open(path) as image:
+        assert image.info["loop"] == 0
+        for number in range(getattr(image, "n_frames", 1)):
+            image.seek(number)
+            durations.append(image.info["duration"])
+    assert set(durations) == {30, 40}
+    assert sum(durations) == pytest.approx(len(durations) * 33.333, abs=5)
+
+
+@pytest.mark.parametrize("length", [1, 5])
+@pytest.mark.parametrize("suffix", [".gif", ".png"])
+def test_preview_does_not_depend_on_chunk_size(tmp_path: Path, events: Events, length: int, suffix: str) -> None:
+    parts = [events.between(start, start + 1000 * length) for start in range(1_000_000, 1_030_000, 1000 * length)]
+    assert sum(map(len, parts)) == len(events)
+    span = (int(events.t[0]), int(events.t[-1]))
+    complete = write_preview([events], SENSOR, tmp_path / f"complete{suffix}", SETTINGS)
+    streamed = write_preview(iter(parts), SENSOR, tmp_path / f"parts{suffix}", SETTINGS, span_us=span)
+    assert streamed.read_bytes() == complete.read_bytes()
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_on_is_red_and_off_is_blue_on_every_background(tmp_path: Path, events: Events, colours: Any) -> None:
+    settings = PreviewSettings(window_us=10_000, colours=colours, side_px=120)
+    picture = gif_pictures(write_preview([events], SENSOR, tmp_path / "a.gif", settings))[0]
+    on, off, nothing = pixel(picture, 3, 1), pixel(picture, 5, 2), pixel(picture, 0, 6)
+    assert (on, off, nothing) == tuple(getattr(EVENT_PALETTES[colours], name) for name in ("on", "off", "background"))
+    assert on[0] > on[2]
+    assert off[0] < off[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "read"), [("a.gif", gif_pictures), ("a.webm", webm_pictures), ("a.png", gif_pictures)]
+)
+def test_preview_without_events_is_a_blank_picture(tmp_path: Path, name: str, read: Any) -> None:
+    for chunks in ([], [Events.empty(SENSOR)]):
+        assert len(read(write_preview(chunks, SENSOR, tmp_path / name, SETTINGS))) == 1
+
+
+def test_sides_are_reduced_by_integer_factors_and_are_even() -> None:
+    for size, side_px, shape in (("347x261", 200, (261, 347)), ("347x261", 100, (131, 174)), ("12x7", 100, (63, 108))):
+        sensor = SensorSize.parse(size)
+        settings = PreviewSettings(side_px=side_px)
+        painter = EventPainter(sensor, settings)
+        assert painter.draw_pixels(None, 0).shape == (*shape, 3)
+        height, width, _ = painter.draw(None, 0, 0).shape
+        assert (height % 2, width % 2) == (0, 0)
+        assert (height > shape[0], width - shape[1]) == (True, shape[1] % 2)
+
+
+@given(st.floats(-1, 1), st.sampled_from(["light", "dark"]))
+def test_colours_are_mixed_from_the_background_to_the_polarity(strength: float, colours: Any) -> None:
+    palette = EVENT_PALETTES[colours]
+    full = palette.on if strength > 0 else palette.off
+    expected = [a + abs(strength) * (b - a) for a, b in zip(palette.background, full, strict=True)]
+    assert paint(np.array([[strength]]), palette)[0, 0] == pytest.approx(expected, abs=0.51)
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a"])
+def test_unknown_preview_suffix_lists_the_supported_ones(tmp_path: Path, events: Events, name: str) -> None:
+    with raises(FileError, name, ".webm", ".mp4", ".gif", ".png"):
+        write_preview([events], SENSOR, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webm", "a.png"])
+def test_failed_preview_leaves_the_folder_unchanged(tmp_path: Path, events: Events, name: str) -> None:
+    (tmp_path / name).write_text("before")
+
+    def broken() -> Iterator[Events]:
+        yield events
+        raise RuntimeError("the recording ends here")
+
+    with pytest.raises(RuntimeError, match="ends here"):
+        write_preview(broken(), SENSOR, tmp_path / name, SETTINGS)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
+
+
+def test_chunk_of_another_sensor_is_an_error(tmp_path: Path) -> None:
+    with raises(EventError, "13x7", "12x7"):
+        write_preview([Events.empty(SensorSize(width=13, height=7))], SENSOR, tmp_path / "a.gif")
+
+
+def test_file_in_place_of_the_output_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "nowhere").touch()
+    with raises(FileError, tmp_path / "nowhere", "is not a folder"):
+        write_preview([], SENSOR, tmp_path / "nowhere" / "a.gif")
+
+
+@pytest.mark.parametrize("speed", [0.25, 2.0])
+def test_speed_shortens_the_preview(tmp_path: Path, events: Events, speed: float) -> None:
+    write_preview([events], SENSOR, tmp_path / "a.webm", PreviewSettings(window_us=50_000, speed=speed, side_px=16))
+    capture = cv2.VideoCapture(str(tmp_path / "a.webm"))
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(20 * speed, rel=0.01)
+    capture.release()
+
+
+def one_event(t_us: int = 0, x: int = 3, y: int = 1, on: bool = True) -> Events:
+    return Events([t_us], [x], [y], [on], SENSOR)
+
+
+def share_of(shown: tuple[int, ...], ink: tuple[int, int, int]) -> float:
+    """Return the share of an ink in a colour on white."""
+    return float(np.mean([(255 - a) / (255 - b) for a, b in zip(shown, ink, strict=True)]))
+
+
+@pytest.mark.parametrize(("mode", "strength"), [("surface", lambda w: w), ("decay", lambda w: 1 - np.exp(-w))])
+def test_events_fade_with_age(tmp_path: Path, mode: Any, strength: Any) -> None:
+    parts = [one_event(0), one_event(50_000, x=5, y=2, on=False)]
+    settings = PreviewSettings(
+        window_us=20_000, fps=100, mode=mode, side_px=120
+    )  # a picture every 10 ms, the first at 10 ms
+    pictures = gif_pictures(write_preview(parts, SENSOR, tmp_path / "a.gif", settings))
+    assert len(pictures) == 6
+    for number, picture in enumerate(pictures):
+        left = strength(np.exp(-(number + 1) / 2))
+        assert share_of(pixel(picture, 3, 1), RED) == pytest.approx(left, abs=0.04)
+    assert share_of(pixel(pictures[-1], 5, 2), BLUE) == pytest.approx(strength(np.exp(-0.5)), abs=0.04)
+
+
+def test_surface_shows_the_last_event_and_decay_the_sum(tmp_path: Path) -> None:
+    events = Events([0, 1, 2], [3, 3, 3], [1, 1, 1], [1, 1, 0], SENSOR)
+    for mode, ink, share in (("surface", BLUE, 1), ("decay", RED, 1 - np.exp(-1))):
+        settings = PreviewSettings.model_validate({"window_us": 10**6, "fps": 100, "mode": mode, "side_px": 120})
+        picture = gif_pictures(write_preview([events], SENSOR, tmp_path / f"{mode}.gif", settings))[0]
+        assert share_of(pixel(picture, 3, 1), ink) == pytest.approx(share, abs=0.06)
+
+
+def test_number_of_pictures_follows_speed_and_fps(tmp_path: Path) -> None:
+    """One second at twice the speed and 20 pictures per second gives ten pictures."""
+    events = Events([0, 999_999], [0, 1], [0, 0], [1, 1], SENSOR)
+    path = write_preview([events], SENSOR, tmp_path / "a.gif", PreviewSettings(speed=2, fps=20, side_px=16))
+    assert len(gif_pictures(path)) == 10
+    with Image.open(path) as image:
+        assert image.info["duration"] == 50
+
+
+def test_long_pause_is_shortened(tmp_path: Path) -> None:
+    events = Events([0, 3_600_000_000], [0, 1], [0, 0], [1, 1], SENSOR)
+    settings = PreviewSettings(window_us=100_000, side_px=16)
+    assert len(gif_pictures(write_preview([events], SENSOR, tmp_path / "a.gif", settings))) in (12, 13)
+
+
+def test_video_is_shown_beside_the_events(tmp_path: Path, events: Events) -> None:
+    """The video is dark for the first 15 ms of the recording, then bright."""
+    greys = [20 if 5000 * k < 1_015_000 else 235 for k in range(206)]
+    write_video(
+        tmp_path / "v.webm", [Frame(5000 * k, np.full((14, 24), grey, np.uint8)) for k, grey in enumerate(greys)]
+    )
+    path = write_preview([events], SENSOR, tmp_path / "a.gif", SETTINGS, beside=tmp_path / "v.webm")
+    pictures = gif_pictures(path)
+    assert pictures[0][60, 40].mean() < 40
+    assert pictures[2][60, 40].mean() > 210
+    wide = pictures[0][:, -12 * SCALE :]
+    assert pixel(wide, 3, 1) == RED
+    assert pixel(wide, 5, 2) == BLUE
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webm", "a.png"])
+def test_video_beside_the_events_keeps_its_colours(name: str, tmp_path: Path, events: Events) -> None:
+    (tmp_path / "frames").mkdir()
+    for number in range(3):
+        Image.new("RGB", (24, 14), (200, 60, 20)).save(tmp_path / "frames" / f"{number}.png")
+    path = write_preview([events], SENSOR, tmp_path / name, SETTINGS, beside=tmp_path / "frames")
+    picture = webm_pictures(path)[0]  # OpenCV also reads the others
+    assert picture[60:90, 40:90].mean(axis=(0, 1)) == pytest.approx((200, 60, 20), abs=15)
+
+
+def test_preview_of_a_part_shows_recording_times(tmp_path: Path) -> None:
+    events = random_events(0, 3000, span_us=1_000_000)
+    for name in ("a.gif", "a.png"):
+        begin = write_preview([events], SENSOR, tmp_path / name, SETTINGS, span_us=(0, 1_000_000)).read_bytes()
+        part = events.shift_time(3_000_000)
+        since = write_preview(
+            [part], SENSOR, tmp_path / name, SETTINGS, span_us=(3_000_000, 4_000_000), zero_us=3_000_000
+        )
+        assert since.read_bytes() == begin
+        later = write_preview([part], SENSOR, tmp_path / name, SETTINGS, span_us=(3_000_000, 4_000_000), zero_us=0)
+        assert later.read_bytes() != begin
+
+
+@given(st.lists(st.integers(0, 10**7), min_size=1, max_size=30, unique=True), st.floats(0.1, 10))
+def test_clock_rises_with_playing_time_and_ends_at_the_last_picture(ends_us: list[int], speed: float) -> None:
+    settings = PreviewSettings(fps=20, speed=speed)
+    clock = find_clock(sorted(ends_us), settings, 0)
+    playing, shown = np.array(clock).T
+    assert np.diff(playing) == pytest.approx(0.05)
+    assert (np.diff(shown) >= 0).all()
+    assert shown[-1] == pytest.approx(max(ends_us) / 1e6)
