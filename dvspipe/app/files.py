@@ -59,9 +59,9 @@ class Files:
 
         # The message of a path outside must not tell whether it exists.
         if not any(path.is_relative_to(folder.resolve()) for folder in (self.folder, self.results)):
-            raise FileError(f"{name}: is not below {self.folder}")
+            raise FileError(f"{name}: is not below {self.folder.name}/")
         if not exists:
-            raise FileError(f"{name}: no such file below {self.folder}")
+            raise FileError(f"{name}: no such file below {self.folder.name}/")
         return path
 
     def choose(self, upload: str | None, name: str | None) -> Path:

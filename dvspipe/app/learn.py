@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 
@@ -16,7 +16,7 @@ from ..base.errors import ConfigError
 from ..base.gestures import OTHER
 from ..base.texts import readable
 from . import tasks
-from .files import SAMPLE, renew
+from .files import SAMPLE
 from .parts import Page, Site, add_source, add_stop, show_file
 
 MAX_NAME = 40  # characters of a gesture's name, part of file names
@@ -50,46 +50,76 @@ def show_films(folder: Path) -> gr.Radio:
     return gr.Radio(choices=names, value=names[-1] if names else None)
 
 
-class LearnTab(NamedTuple):
-    """Components of the tab that other tabs use.
+class LearnTab:
+    """Learn tab: its components and their event handlers.
 
-    Attributes:
-        trained: Holds the run folders of the classifiers that were trained in the page.
-        try_out: Button that tries the last one.
+    Args:
+        site: Server.
+        tab: Tab, which is selected.
     """
 
-    trained: gr.State
-    try_out: gr.Button
+    def __init__(self, site: Site, tab: gr.Tab) -> None:
+        self.site = site
+        self._add(tab)
+        self._connect(tab)
 
+    def _add(self, tab: gr.Tab) -> None:
+        self.trained = gr.State(())
+        self.attempt = gr.State(None)
+        gr.Markdown("Film each gesture, and train a classifier. Films of several people, and several of each, help.")
+        with gr.Row():
+            with gr.Column(min_width=300):
+                options = gr.WebcamOptions(mirror=False)
+                self.film = gr.Video(
+                    label="Film of a gesture", sources=["webcam", "upload"], webcam_options=options, height=320
+                )
+                self.source = add_source(self.site, self.film, self.site.files.list_videos, tab.select)
+                self.gesture = gr.Textbox("", label="Name of the gesture")
+                self.add = gr.Button("Add", variant="primary")
+            with gr.Column(scale=2, min_width=300):
+                self.films = gr.Radio([], label="Films")
+                self.remove = gr.Button("Remove this film", size="sm")
+                self.mirror = gr.Checkbox(label="The mirrored movement, with the other hand, is the same gesture")
+                self.train = gr.Button("Train", variant="primary")
+                self.stop = gr.Row()
+                self.result = gr.Textbox(NO_RUN, label="Result", interactive=False, lines=3)
+                with gr.Row():
+                    self.try_out = gr.Button("Try it on the webcam", interactive=False)
+                    self.archive = gr.DownloadButton("Download the classifier", interactive=False)
+                self.command = gr.Textbox("", label="Equivalent command", interactive=False, buttons=["copy"])
+        self.report = gr.HTML("")
 
-def add_learn(site: Site, tab: gr.Tab) -> LearnTab:
-    """Add the components of the tab."""
-    trained = gr.State(())
-    attempt = gr.State(None)
-    gr.Markdown("Film each gesture, and train a classifier. Films of several people, and several films of each, help.")
-    with gr.Row():
-        with gr.Column(min_width=300):
-            options = gr.WebcamOptions(mirror=False)
-            film = gr.Video(label="Film of a gesture", sources=["webcam", "upload"], webcam_options=options, height=320)
-            source = add_source(site, film, site.files.list_videos, tab.select)
-            gesture = gr.Textbox("", label="Name of the gesture")
-            add = gr.Button("Add", variant="primary")
-        with gr.Column(scale=2, min_width=300):
-            films = gr.Radio([], label="Films")
-            remove = gr.Button("Remove this film", size="sm")
-            mirror = gr.Checkbox(label="The mirrored movement, with the other hand, is the same gesture")
-            train = gr.Button("Train", variant="primary")
-            stop = gr.Row()
-            result = gr.Textbox(NO_RUN, label="Result", interactive=False, lines=3)
-            with gr.Row():
-                try_out = gr.Button("Try it on the webcam", interactive=False)
-                archive = gr.DownloadButton("Download the classifier", interactive=False)
-            command = gr.Textbox("", label="Equivalent command", interactive=False, buttons=["copy"])
-    report = gr.HTML("")
+    def _connect(self, tab: gr.Tab) -> None:
+        on = partial(gr.on, api_visibility="private")
+        on(
+            [self.add.click],
+            self.site.handler(self.add_film),
+            [*self.source.inputs, self.gesture],
+            [self.films, *self.source.inputs],
+        )
+        on([self.remove.click], self.site.handler(self.remove_film), [self.films], [self.films])
+        outputs = [self.attempt, self.trained, self.result, self.try_out, self.archive, self.report, self.command]
+        taught = on(
+            [self.train.click],
+            self.site.handler(self.train_classifier),
+            [self.mirror, self.attempt, self.trained],
+            outputs,
+            show_progress_on=self.result,
+        )
+        with self.stop:
+            add_stop(taught)
 
-    def add_film(page: Page, upload: str | None, name: str | None, text: str) -> Iterator[Any]:
+        tab.select(
+            self.open_first,
+            [*self.source.inputs, self.films],
+            [self.film],
+            api_visibility="private",
+            show_progress="hidden",
+        )
+
+    def add_film(self, page: Page, upload: str | None, name: str | None, text: str) -> Iterator[Any]:
         """Copy the chosen film to its gesture."""
-        path = site.files.choose(upload, name)
+        path = self.site.files.choose(upload, name)
         wanted = name_gesture(text)
         folder = page.folder / "films" / wanted
         folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +127,7 @@ def add_learn(site: Site, tab: gr.Tab) -> LearnTab:
         shutil.copyfile(path, folder / f"{wanted}-{number}{path.suffix.lower()}")
         yield show_films(page.folder), None, None
 
-    def remove_film(page: Page, name: str | None) -> Iterator[Any]:
+    def remove_film(self, page: Page, name: str | None) -> Iterator[Any]:
         """Remove this film; a gesture goes with its last film."""
         found = [film for film in list_films(page.folder) if film.name == name]
         if not found:
@@ -107,43 +137,32 @@ def add_learn(site: Site, tab: gr.Tab) -> LearnTab:
             found[0].parent.rmdir()
         yield show_films(page.folder)
 
-    def train_classifier(page: Page, mirror: bool, before: Any, runs: tuple[Path, ...]) -> Iterator[Any]:
+    def train_classifier(self, page: Page, mirror: bool, before: object, runs: tuple[Path, ...]) -> Iterator[Any]:
         """Train a classifier of all films; continue an interrupted training of the same films."""
         found = list_films(page.folder)
         if not found:
             raise ConfigError("no film is added")
         plan = tuple(found), mirror
-        run = before[1] if before is not None and before[0] == plan else renew(page.folder / "runs") / "gestures"
+        run = page.folder / f"gestures-{len(runs) + 1}"
+        if before != plan:  # an interrupted training of other films cannot continue
+            shutil.rmtree(run, ignore_errors=True)
         words = ["dvspipe", "learn", "films", "-o", run.name, *(["--mirror"] if mirror else [])]
         yield {
-            attempt: (plan, run),
-            command: shlex.join(words),
-            result: "Stop interrupts the training; Train continues.",
+            self.attempt: plan,
+            self.command: shlex.join(words),
+            self.result: "Stop interrupts the training; Train continues.",
         }
 
         taught = yield from page.run("training", tasks.teach, page.folder / "films", mirror, run)
         yield {
-            attempt: None,
-            trained: (*runs, taught.run),
-            result: taught.summary,
-            try_out: gr.Button(interactive=True),
-            archive: gr.DownloadButton(value=str(taught.archive), interactive=True),
-            report: show_file(taught.report, "Report of the training") if taught.report.is_file() else "",
+            self.attempt: None,
+            self.trained: (*runs, taught.run),
+            self.result: taught.summary,
+            self.try_out: gr.Button(interactive=True),
+            self.archive: gr.DownloadButton(value=str(taught.archive), interactive=True),
+            self.report: show_file(taught.report, "Report of the training") if taught.report.is_file() else "",
         }
 
-    on = partial(gr.on, api_visibility="private")
-    on([add.click], site.handler(add_film), [*source.inputs, gesture], [films, *source.inputs])
-    on([remove.click], site.handler(remove_film), [films], [films])
-    outputs = [attempt, trained, result, try_out, archive, report, command]
-    taught = on(
-        [train.click], site.handler(train_classifier), [mirror, attempt, trained], outputs, show_progress_on=result
-    )
-    with stop:
-        add_stop(taught)
-
-    def open_first(upload: str | None, name: str | None, shown: str | None) -> Any:
+    def open_first(self, upload: str | None, name: str | None, shown: str | None) -> Any:
         """Choose the example when the tab is opened first."""
         return gr.skip() if upload or name or shown else str(SAMPLE)
-
-    tab.select(open_first, [*source.inputs, films], [film], api_visibility="private", show_progress="hidden")
-    return LearnTab(trained, try_out)

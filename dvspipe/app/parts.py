@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import gradio as gr
@@ -16,9 +16,6 @@ import gradio as gr
 from ..base.errors import DvspipeError
 from .files import HERE, Files, renew
 from .work import Report, Workers
-
-if TYPE_CHECKING:
-    from .webcam import Webcam
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +97,7 @@ class Site:
 
     files: Files
     workers: Workers = field(default_factory=Workers)
-    webcams: dict[str | None, Webcam] = field(default_factory=dict)
+    webcams: dict[str | None, Any] = field(default_factory=dict)
 
     @contextmanager
     def explaining(self) -> Iterator[None]:
@@ -138,7 +135,7 @@ def _explain(text: str) -> gr.Error:
 
 
 @dataclass(frozen=True)
-class Source:
+class FileChoice:
     """Choice of a file: an upload, or a file below the folder.
 
     Args:
@@ -162,7 +159,7 @@ class Source:
         return [chosen(work, [*self.inputs, *inputs], outputs, **options) for chosen in self.chosen]
 
 
-def add_source(site: Site, upload: Any, list_names: Callable[[], list[str]], opened: Any) -> Source:
+def add_source(site: Site, upload: Any, list_names: Callable[[], list[str]], opened: Any) -> FileChoice:
     """Add the choice of a file below the folder, which counts until the next upload."""
     name = gr.Dropdown(
         list_names(),
@@ -174,7 +171,7 @@ def add_source(site: Site, upload: Any, list_names: Callable[[], list[str]], ope
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     opened(lambda: gr.Dropdown(choices=list_names()), None, [name], **quiet)
     uploaded = upload.change(lambda path: None if path else gr.skip(), [upload], [name], **quiet)
-    return Source(upload, name, [uploaded.then, name.input])
+    return FileChoice(upload, name, [uploaded.then, name.input])
 
 
 def add_stop(*events: Any) -> None:

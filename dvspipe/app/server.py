@@ -20,11 +20,11 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from ..base.errors import ConfigError, FileError
 from . import tasks
-from .explore import add_explore
+from .explore import ExploreTab
 from .files import SAMPLE, Files
-from .learn import add_learn
+from .learn import LearnTab
 from .parts import CSS, LOGO, Site, make_theme, show_brand
-from .video import add_video
+from .video import VideoTab
 from .webcam import add_webcam
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -94,15 +94,17 @@ def build_page(site: Site) -> gr.Blocks:
             with gr.Tab("Webcam", id=WEBCAM):
                 live = add_webcam(site)
             with gr.Tab("Video") as tab:
-                networks = [live, add_video(site, tab)]
+                video = VideoTab(site, tab)
             with gr.Tab("Learn") as tab:
-                learn = add_learn(site, tab)
+                learn = LearnTab(site, tab)
             with gr.Tab("Explore") as tab:
-                networks.append(add_explore(site, tab))
+                explore = ExploreTab(site, tab)
+
+        networks = [live, video.checkpoint, explore.checkpoint]
 
         def offer(trained: tuple[Path, ...]) -> list[gr.Dropdown]:
             """Offer the classifiers that were trained in this page, and choose the last one."""
-            runs = [(f"{run.name} {number}", str(run)) for number, run in enumerate(trained, 1)]
+            runs = [(run.name, str(run)) for run in trained]
             names = [*runs, *site.files.list_checkpoints()]
             return [gr.Dropdown(choices=names, value=str(trained[-1]))] * len(networks)
 

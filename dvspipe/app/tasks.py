@@ -115,7 +115,7 @@ def write(file: Path, suffix: str, config: ConvertConfig, folder: Path, progress
     return path
 
 
-class Part(NamedTuple):
+class ChosenPart(NamedTuple):
     """Part of a recording.
 
     Attributes:
@@ -129,7 +129,7 @@ class Part(NamedTuple):
     region: str | None
 
 
-def look(file: Path, part: Part, kind: str, folder: Path, progress: Progress) -> Path:
+def look(file: Path, part: ChosenPart, kind: str, folder: Path, progress: Progress) -> Path:
     """Write a chart (xyt, rate), a sheet of pictures (.png) or a film (.webm) of a part; return its path."""
     path = folder / f"events{kind if kind.startswith('.') else '.png'}"
     chart = kind if kind in CHARTS else None
@@ -144,7 +144,7 @@ def describe(file: Path, progress: Progress) -> str:
     return facts
 
 
-def edit(file: Path, part: Part, config: FilterConfig, suffix: str, folder: Path, progress: Progress) -> Path:
+def edit(file: Path, part: ChosenPart, config: FilterConfig, suffix: str, folder: Path, progress: Progress) -> Path:
     """Write a part of a recording without noise, and return its path."""
     path = folder / f"{file.stem}-part{suffix}"
     if not config.active:
@@ -176,8 +176,8 @@ class Taught(NamedTuple):
 
 def teach(films: Path, mirror: bool, run: Path, progress: Progress) -> Taught:
     """Train a classifier on films, in a folder per gesture; an interrupted training continues."""
-    from .. import learn
     from ..oneshot import LearnConfig  # torch takes seconds to import
+    from ..oneshot.learning import learn
 
     learned = learn(films, run, LearnConfig(mirror=mirror), progress=progress)
     archive = shutil.make_archive(str(run), "zip", run.parent, run.name)

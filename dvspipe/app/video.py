@@ -21,7 +21,7 @@ IDEAL = "ideal"
 MAX_START_S = 60.0  # of the preview of a video whose duration is unknown
 UPSAMPLING = ("off", "auto", "2", "4", "8", "16")
 NO_FILE = "Choose a video: its events and what it shows appear here."
-FORMATS = [
+DOWNLOADS = [
     ("Events: HDF5 (.h5)", ".h5"),
     ("Events: CSV", ".csv"),
     ("Events: AEDAT 4", ".aedat4"),
@@ -106,101 +106,138 @@ def write_command(source: str, preset: str, upsampling: str, *values: float) -> 
     return shlex.join(words)
 
 
-def add_video(site: Site, tab: gr.Tab) -> gr.Dropdown:
-    """Add the components of the tab; return the choice of the classifier."""
-    with gr.Row():
-        with gr.Column(min_width=300):
-            options = gr.WebcamOptions(mirror=False)
-            film = gr.Video(label="Video", sources=["upload", "webcam"], webcam_options=options, height=320)
-            source = add_source(site, film, site.files.list_videos, tab.select)
-            checkpoint = gr.Dropdown(site.files.list_checkpoints(), value=DEFAULT_CHECKPOINT, label="Classifier")
-            joints = gr.Checkbox(value=True, label="Use the joints of people, if the classifier can")
-            classify = gr.Button("Classify", variant="primary")
-            stop = gr.Row()
-            suffix = gr.Dropdown(FORMATS, value=".h5", label="Format of the download")
-            write = gr.Button("Write the file")
-            file = gr.File(label="Download", visible=False)
-        with gr.Column(scale=2, min_width=300):
-            answer = gr.HTML(show_empty(NO_FILE))
+class VideoTab:
+    """Video tab: its components and their event handlers.
 
-    with gr.Accordion("Sensor", open=False), gr.Row():
-        with gr.Column(min_width=300):
-            preset = gr.Dropdown([IDEAL, *list_presets()], value=IDEAL, label="Sensor", info="Sets the sliders.")
-            upsampling = gr.Dropdown(
-                [*UPSAMPLING], value="off", label="Steps between frames", info="For finer event times; takes longer."
-            )
-            knobs = [knob.add() for knob in KNOBS]
-        with gr.Column(scale=2, min_width=300):
-            shown = gr.HTML("")
-            start = gr.Slider(0, MAX_START_S, 0, step=0.1, label="Start of the preview (s)")
-            command = gr.Textbox("", label="Equivalent command", interactive=False, buttons=["copy"])
+    Args:
+        site: Server.
+        tab: Tab, which is selected.
+    """
 
-    sensor = [preset, upsampling, *knobs]
+    def __init__(self, site: Site, tab: gr.Tab) -> None:
+        self.site = site
+        self._add(tab)
+        self._connect(tab)
 
-    def show_preview(page: Page, upload: str | None, name: str | None, start_s: float, *values: Any) -> Iterator[Any]:
+    def _add(self, tab: gr.Tab) -> None:
+        with gr.Row():
+            with gr.Column(min_width=300):
+                options = gr.WebcamOptions(mirror=False)
+                self.film = gr.Video(label="Video", sources=["upload", "webcam"], webcam_options=options, height=320)
+                self.source = add_source(self.site, self.film, self.site.files.list_videos, tab.select)
+                self.checkpoint = gr.Dropdown(
+                    self.site.files.list_checkpoints(), value=DEFAULT_CHECKPOINT, label="Classifier"
+                )
+                self.joints = gr.Checkbox(value=True, label="Use the joints of people, if the classifier can")
+                self.classify = gr.Button("Classify", variant="primary")
+                self.stop = gr.Row()
+                self.suffix = gr.Dropdown(DOWNLOADS, value=".h5", label="Format of the download")
+                self.write = gr.Button("Write the file")
+                self.file = gr.File(label="Download", visible=False)
+            with gr.Column(scale=2, min_width=300):
+                self.answer = gr.HTML(show_empty(NO_FILE))
+
+        with gr.Accordion("Sensor", open=False), gr.Row():
+            with gr.Column(min_width=300):
+                self.preset = gr.Dropdown(
+                    [IDEAL, *list_presets()], value=IDEAL, label="Sensor", info="Sets the sliders."
+                )
+                self.upsampling = gr.Dropdown(
+                    [*UPSAMPLING],
+                    value="off",
+                    label="Steps between frames",
+                    info="For finer event times; takes longer.",
+                )
+                self.knobs = [knob.add() for knob in KNOBS]
+            with gr.Column(scale=2, min_width=300):
+                self.shown = gr.HTML("")
+                self.start = gr.Slider(0, MAX_START_S, 0, step=0.1, label="Start of the preview (s)")
+                self.command = gr.Textbox("", label="Equivalent command", interactive=False, buttons=["copy"])
+
+        self.sensor = [self.preset, self.upsampling, *self.knobs]
+
+    def _connect(self, tab: gr.Tab) -> None:
+        on = partial(gr.on, api_visibility="private")
+        network = [self.checkpoint, self.joints]
+        outputs = [self.answer, self.shown, self.command, self.start, self.file]
+        chosen = self.source.connect(
+            self.site.handler(self.show_chosen), [*network, *self.sensor], outputs, self.answer
+        )
+        classified = on(
+            [self.classify.click], self.site.handler(self.show_answer), [*self.source.inputs, *network], [self.answer]
+        )
+        written = on(
+            [self.write.click],
+            self.site.handler(self.write_file),
+            [*self.source.inputs, self.suffix, *self.sensor],
+            [self.file],
+            show_progress_on=self.file,
+        )
+        with self.stop:
+            add_stop(*chosen, classified, written)
+
+        self.preset.input(set_knobs, [self.preset], self.knobs, show_progress="hidden", api_visibility="private")
+        on(
+            [component.change for component in (self.start, *self.sensor)],
+            self.site.handler(self.show_preview),
+            [*self.source.inputs, self.start, *self.sensor],
+            [self.shown, self.command, self.start],
+            show_progress="hidden",
+            trigger_mode="always_last",
+        )
+
+        tab.select(self.open_first, self.source.inputs, [self.film], api_visibility="private", show_progress="hidden")
+
+    def show_preview(
+        self, page: Page, upload: str | None, name: str | None, start_s: float, *values: Any
+    ) -> Iterator[Any]:
         """Show two seconds of the video as events."""
         if not (upload or name):
             return
-        path = site.files.choose(upload, name)
+        path = self.site.files.choose(upload, name)
         config = read_sensor(*values)
         folder = page.new_folder("preview")
         player, last_start_s = yield from page.run("preview", tasks.preview, path, start_s, config, folder)
         yield {
-            shown: show_file(player, "Preview of the video and its events"),
-            command: write_command(path.name, *values),
-            start: gr.Slider(maximum=last_start_s or MAX_START_S),
+            self.shown: show_file(player, "Preview of the video and its events"),
+            self.command: write_command(path.name, *values),
+            self.start: gr.Slider(maximum=last_start_s or MAX_START_S),
         }
 
-    def show_answer(page: Page, upload: str | None, name: str | None, checkpoint: str, joints: bool) -> Iterator[Any]:
+    def show_answer(
+        self, page: Page, upload: str | None, name: str | None, checkpoint: str, joints: bool
+    ) -> Iterator[Any]:
         """Classify the chosen file."""
-        path = site.files.choose(upload, name)
-        network = site.files.find_checkpoint(checkpoint)
+        path = self.site.files.choose(upload, name)
+        network = self.site.files.find_checkpoint(checkpoint)
         folder = page.new_folder("classified")
         report = yield from page.run("classifying", tasks.classify, path, network, joints, folder)
-        yield {answer: show_file(report, "Events and predictions over time")}
+        yield {self.answer: show_file(report, "Events and predictions over time")}
 
     def show_chosen(
-        page: Page, upload: str | None, name: str | None, checkpoint: str, joints: bool, *values: Any
+        self, page: Page, upload: str | None, name: str | None, checkpoint: str, joints: bool, *values: Any
     ) -> Iterator[Any]:
         """Show the preview of a chosen file, and then what it shows."""
-        yield {answer: show_empty(NO_FILE), shown: "", command: "", start: 0, file: gr.File(visible=False)}
+        yield {
+            self.answer: show_empty(NO_FILE),
+            self.shown: "",
+            self.command: "",
+            self.start: 0,
+            self.file: gr.File(visible=False),
+        }
         if not (upload or name):
             return
-        for update in show_preview(page, upload, name, 0.0, *values):
-            yield update | ({answer: update[shown]} if shown in update else {})
-        yield from show_answer(page, upload, name, checkpoint, joints)
+        for update in self.show_preview(page, upload, name, 0.0, *values):
+            yield update | ({self.answer: update[self.shown]} if self.shown in update else {})
+        yield from self.show_answer(page, upload, name, checkpoint, joints)
 
-    def write_file(page: Page, upload: str | None, name: str | None, suffix: str, *values: Any) -> Iterator[Any]:
+    def write_file(self, page: Page, upload: str | None, name: str | None, suffix: str, *values: Any) -> Iterator[Any]:
         """Write a file for download."""
-        path = site.files.choose(upload, name)
+        path = self.site.files.choose(upload, name)
         folder = page.new_folder("download")
         made = yield from page.run("writing the file", tasks.write, path, suffix, read_sensor(*values), folder)
         yield gr.File(value=str(made), visible=True)
 
-    on = partial(gr.on, api_visibility="private")
-    network = [checkpoint, joints]
-    outputs = [answer, shown, command, start, file]
-    chosen = source.connect(site.handler(show_chosen), [*network, *sensor], outputs, answer)
-    classified = on([classify.click], site.handler(show_answer), [*source.inputs, *network], [answer])
-    written = on(
-        [write.click], site.handler(write_file), [*source.inputs, suffix, *sensor], [file], show_progress_on=file
-    )
-    with stop:
-        add_stop(*chosen, classified, written)
-
-    preset.input(set_knobs, [preset], knobs, show_progress="hidden", api_visibility="private")
-    on(
-        [component.change for component in (start, *sensor)],
-        site.handler(show_preview),
-        [*source.inputs, start, *sensor],
-        [shown, command, start],
-        show_progress="hidden",
-        trigger_mode="always_last",
-    )
-
-    def open_first(upload: str | None, name: str | None) -> Any:
+    def open_first(self, upload: str | None, name: str | None) -> Any:
         """Choose the example, unless a file is chosen."""
         return gr.skip() if upload or name else str(SAMPLE)
-
-    tab.select(open_first, source.inputs, [film], api_visibility="private", show_progress="hidden")
-    return checkpoint

@@ -1,6 +1,6 @@
 """Webcam tab: the film of the browser, beside its events and the label.
 
-Gradio streams the pictures of the browser, one after the other. A `Webcam` gives them to a `LiveSession`, which
+Gradio streams the pictures of the browser, one after the other. A `LiveWebcam` gives them to a `LiveSession`, which
 classifies in a thread, and returns the HTML of what is known when their events are.
 """
 
@@ -49,7 +49,7 @@ UNFAMILIAR = "This movement is unlike the gestures that the classifier knows."
 UNSURE = "No gesture for certain."
 
 
-class Webcam:
+class LiveWebcam:
     """Webcam of a page, classified while it runs.
 
     Args:
@@ -226,7 +226,7 @@ def add_webcam(site: Site) -> gr.Dropdown:
             webcam = webcams.get(request.session_hash)
             if webcam is None or (webcam.name, webcam.size) != (name, size):
                 site.stop_webcam(request)
-                webcam = Webcam(name, site.files.find_checkpoint(name), size)
+                webcam = LiveWebcam(name, site.files.find_checkpoint(name), size)
                 webcams[request.session_hash] = webcam
             return webcam.push(picture, enter, ", ".join(site.workers.running))
 

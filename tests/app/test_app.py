@@ -226,9 +226,8 @@ def test_every_preset_fits_the_sliders(preset: str) -> None:
 def test_shown_command_gives_the_same_events(video: Path, tmp_path: Path) -> None:
     values = [*set_knobs("v2e")]
     values[0], values[-1] = 0.35, 2.0
-    sensor = ("v2e", "2", *values)
-    dvspipe(*shlex.split(write_command(str(video), *sensor))[1:], cwd=tmp_path)
-    made = tasks.write(video, ".h5", read_sensor(*sensor), tmp_path, ignore_progress)
+    dvspipe(*shlex.split(write_command(str(video), "v2e", "2", *values))[1:], cwd=tmp_path)
+    made = tasks.write(video, ".h5", read_sensor("v2e", "2", *values), tmp_path, ignore_progress)
     typed = info(tmp_path / "events.h5").attributes["settings"]
     assert typed == info(made).attributes["settings"]
     assert typed["refractory_period"] == 0.002

@@ -178,7 +178,8 @@ def test_preview_changes_with_the_sensor(page: Any) -> None:
     number.fill("0.6")
     number.press("Enter")
     expect(page.locator("video[aria-label^=Preview]:visible").last).not_to_have_attribute("src", before)
-    expect(page.get_by_label("Equivalent command").first).to_have_value(re.compile("--pos-thres 0.6"))
+    command = page.get_by_role("textbox", name="Equivalent command").locator("visible=true")
+    expect(command).to_have_value(re.compile("--pos-thres 0.6"))
 
 
 def test_broken_files_and_foreign_paths_give_one_message(page: Any, folder: Path) -> None:
@@ -232,11 +233,11 @@ def test_gesture_is_added_removed_and_its_training_stopped(page: Any) -> None:
 
 def test_webcam_is_classified_while_it_runs(page: Any) -> None:
     page.get_by_text("Click to Access Webcam").first.click()
-    page.get_by_role("button", name="Record").first.click()
+    page.locator(".webcam .button-wrap button").first.click()
     # A busy machine skips pictures of the camera, so any label counts.
     page.locator(".label b", has_text=re.compile("|".join(GESTURES).replace("_", " "))).wait_for()
     page.locator(".events[src^='data:image/png']").wait_for()
-    page.get_by_role("button", name="Stop").locator("visible=true").first.click()
+    page.locator(".webcam .button-wrap button").first.click()
 
 
 def write_y4m(video: Path, path: Path, seconds: float) -> Path:

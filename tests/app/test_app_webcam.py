@@ -18,7 +18,7 @@ from dvspipe.inference import Classifier
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
 
-from dvspipe.app.webcam import MIN_ENTER, UNSURE, Webcam
+from dvspipe.app.webcam import MIN_ENTER, UNSURE, LiveWebcam
 from dvspipe.base.texts import readable
 
 SIZE = SensorSize(width=64, height=48)
@@ -26,12 +26,12 @@ PATIENCE_S = 120.0  # test machines are slow and busy
 
 
 @pytest.fixture
-def webcam(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webcam]:
+def webcam(monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveWebcam]:
     """Webcam with a network of random weights, which is never certain."""
     config = untrained_config({"steps": 5, "step_us": 20_000})
     classifier = Classifier(config, untrained_network(config, gain=1.0))
     monkeypatch.setattr(Classifier, "load", lambda _: classifier)
-    opened = Webcam("random", "random", SIZE)
+    opened = LiveWebcam("random", "random", SIZE)
     yield opened
     opened.stop()
 
@@ -44,7 +44,7 @@ def draw_bar(number: int, size: SensorSize = SIZE) -> NDArray[np.uint8]:
     return picture
 
 
-def push_until(webcam: Webcam, is_reached: Callable[[str], bool], enter: float = 1.0, busy: str = "") -> str:
+def push_until(webcam: LiveWebcam, is_reached: Callable[[str], bool], enter: float = 1.0, busy: str = "") -> str:
     """Push pictures until the page shows something; a webcam needs time to start."""
     deadline, number = time.monotonic() + PATIENCE_S, 0
     while time.monotonic() < deadline:
@@ -55,7 +55,7 @@ def push_until(webcam: Webcam, is_reached: Callable[[str], bool], enter: float =
     pytest.fail("the webcam shows nothing new")
 
 
-def test_pictures_become_events_and_guesses_with_a_reason(webcam: Webcam) -> None:
+def test_pictures_become_events_and_guesses_with_a_reason(webcam: LiveWebcam) -> None:
     view = push_until(webcam, lambda view: "data:image/png" in view and "<p>or " in view)
     assert sum(readable(name) in view for name in BAR_CLASSES) == 2
     assert mentions(view, UNSURE, "pictures/s", "doubtful")
@@ -65,7 +65,7 @@ def test_pictures_become_events_and_guesses_with_a_reason(webcam: Webcam) -> Non
     assert "training &lt;b&gt;" in view
 
 
-def test_error_of_the_classification_reaches_the_page(webcam: Webcam) -> None:
+def test_error_of_the_classification_reaches_the_page(webcam: LiveWebcam) -> None:
     push_until(webcam, lambda view: "<p>or " in view)
     other = SensorSize(width=32, height=24)
     with pytest.raises(VideoError) as error:
