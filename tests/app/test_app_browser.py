@@ -178,7 +178,7 @@ def test_preview_changes_with_the_sensor(page: Any) -> None:
     number.fill("0.6")
     number.press("Enter")
     expect(page.locator("video[aria-label^=Preview]:visible").last).not_to_have_attribute("src", before)
-    command = page.get_by_role("textbox", name="Equivalent command").locator("visible=true")
+    command = page.locator("[data-testid=textbox]:visible").last
     expect(command).to_have_value(re.compile("--pos-thres 0.6"))
 
 
