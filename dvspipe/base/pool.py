@@ -22,6 +22,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -285,6 +286,7 @@ def starting_safely(threads: int) -> Iterator[None]:
         os.environ.update(variables)
         try:
             if sys.platform != "win32":  # Ctrl-C is for the parent
+                resource_tracker.ensure_running()  # its start would unblock the signal
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             yield
         finally:
