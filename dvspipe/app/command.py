@@ -10,7 +10,6 @@ from pathlib import Path
 
 from ..base.errors import ConfigError
 
-NEEDED = ("gradio", "plotly")
 PASSWORD = "DVSPIPE_APP_PASSWORD"  # environment variable, which other users of the machine cannot read
 WAKE_S = 0.5  # maximum time until Ctrl-C is noticed
 
@@ -25,7 +24,6 @@ def app(
     password: str | None = None,
     max_upload: str = "2GB",
     no_browser: bool = False,
-    check: bool = False,
 ) -> None:
     """Serve a local web page to convert and classify videos, learn gestures, and explore recordings.
 
@@ -37,22 +35,14 @@ def app(
             DVSPIPE_APP_PASSWORD, or none.
         max_upload: Maximum size of an uploaded file, such as 500MB.
         no_browser: Do not open the page in the browser.
-        check: Test the page: start it, load it, process the sample clip, and stop.
     """
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigError(f"app: {' and '.join(missing)} not installed; pip install 'dvspipe[app]'")
+    if importlib.util.find_spec("gradio") is None:
+        raise ConfigError("app: gradio not installed; pip install 'dvspipe[app]'")
 
-    from . import AppSettings, check_app, serve
+    from . import AppSettings, serve
 
     secret = password or os.environ.get(PASSWORD)
-    settings = AppSettings(folder, host, port, secret, max_upload, browser=not (no_browser or check))
-    if check:
-        checked = check_app(settings)
-        log.info("%s served %d bytes", checked.address, checked.page_bytes)
-        log.info("sample clip: %d events, %s", checked.events, checked.class_name)
-        return
-
+    settings = AppSettings(folder, host, port, secret, max_upload, browser=not no_browser)
     with serve(settings) as served:
         log.info("dvspipe app: %s; press Ctrl-C to stop", served.address)
         # The system may deliver Ctrl-C to another thread, which does not end a long sleep.

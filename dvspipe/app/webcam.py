@@ -1,115 +1,212 @@
-"""Webcam tab: film beside its events, with the label, the runner-up, and the reason for doubt; record and download.
+"""Webcam tab: the film of the browser, beside its events and the label.
 
-`WebcamTab` opens a camera on the server and gives its key to the script of the page, `webcam.js`. The script films with
-the browser, posts the pictures to the routes of `camera_routes`, and shows what they return: a `LiveView` of the
-`LiveCamera` that classifies the pictures. It also records the film, which `keep_film` stores beside its events.
+Gradio streams the pictures of the browser, one after the other. A `LiveWebcam` gives them to a `LiveSession`, which
+classifies in a thread, and returns the HTML of what is known when their events are.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Awaitable, Callable, Iterator
-from http import HTTPStatus
+import io
+import logging
+import threading
+import time
+from collections import deque
+from html import escape
 from pathlib import Path
-from typing import Any, Literal
 
 import gradio as gr
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
-from ..base.errors import ConfigError, DvspipeError, FileError
+from ..base.errors import DvspipeError, VideoError
+from ..base.texts import readable
 from ..checkpoints.checkpoint import DEFAULT_CHECKPOINT
+from ..events import Events, SensorSize
+from ..inference import Classifier, InferConfig
 from ..inference.segments import ENTER
-from .answers import SHIPPED_NAMES, list_classifiers
-from .cameras import EVENT_FILE, MIN_ENTER, LiveCamera, LiveView
-from .examples import EVENTS, FILM, HERE
-from .recorder import FILM_SUFFIXES, film_script, find_film
-from .shared import ChosenFile, Tab, Updates, listen, offer_file, show_caption
-from .workspace import Session, Workspace
+from ..report.pages import data_address
+from ..report.style import EVENT_PALETTES
+from ..streaming import Chunk, LiveSession, PushedSource, with_hop
+from ..streaming.answers import LiveAnswer
+from .parts import Site, show_empty
 
-SCRIPT = HERE / "webcam.js"
-PATH = "/webcam/{key}"
-FOLDER = "webcam"
-FILM_STEM = "webcam"
-STOPPED = "The webcam is stopped: press Start."
+log = logging.getLogger(__name__)
+
+STREAM_S = 0.03  # least time between pictures
+MAX_WEBCAMS = 4  # live webcams of all pages
+MIN_ENTER = 0.3  # lowest probability of a certain label that a page can choose
 MAX_ENTER = 0.95
-MAX_TIME_DIGITS = 15  # a time in microseconds: 30 years
-VIEW = """
-<div class="webcam" data-state="off" data-certain="false">
-  <p class="answer"><span class="name"></span> <span class="share"></span></p>
-  <p class="second"></p>
-  <p class="doubt" role="status">Press Start, allow the camera, and wave. The pictures are an example.</p>
-  <p class="facts"></p>
-  <p class="slow" role="alert"></p>
-  <div class="views">
-    <figure><video class="film" muted playsinline poster="FILM" aria-label="Film of the webcam"></video>
-      <figcaption>Film</figcaption></figure>
-    <figure><img class="events" alt="Events that the network sees" src="EVENTS">
-      <figcaption>Events that the network sees</figcaption></figure>
-  </div>
-</div>
-"""
-STYLE = """
-.webcam p { margin: .25rem 0; min-height: 1.5rem; }
-.webcam .answer { font-size: clamp(1.75rem, 6vw, 3rem); line-height: 1.15; min-height: 1.15em; font-weight: 600; }
-.webcam .share { font-weight: 400; font-variant-numeric: tabular-nums; }
-.webcam[data-certain="false"] .answer span { color: var(--body-text-color-subdued); }
-.webcam .second, .webcam .facts, .webcam figcaption { color: var(--body-text-color-subdued); }
-.webcam .facts { font-variant-numeric: tabular-nums; }
-.webcam .doubt:not(:empty) { font-size: 1.125rem; }
-.webcam .slow:empty { display: none; }
-.webcam .slow { padding: .5rem .75rem; border-left: 4px solid #b45309; }
-.webcam .views { display: grid; grid-template-columns: 4fr 3fr; gap: .75rem; margin-top: .5rem; }
-.webcam figure { margin: 0; min-width: 0; }
-.webcam .film, .webcam .events { display: block; width: 100%; border-radius: 8px; transform: scaleX(-1); }
-.webcam .film { aspect-ratio: 4 / 3; object-fit: cover; background: #12171f; }
-.webcam .events { aspect-ratio: 1; object-fit: contain; background: #fff; image-rendering: pixelated; }
-.webcam[data-state="off"] :is(.answer, .second, .facts) { display: none; }
-.webcam[data-state="off"] .views { opacity: .75; }
-.webcam[data-state="recording"] .film { outline: 3px solid #b91c1c; }
-"""
+MAX_WAITING = 2  # pictures that wait for the network; the oldest is dropped if there are more
+MAX_WAIT_S = 1.0  # time until the page shows something new, on a slow machine too
+RATE_S = 2.0  # time over which pictures per second are averaged
+SLOW_HZ = 8.0  # fewer pictures per second are too few for fast gestures
+OLD_S = 3.0  # age of a label that is shown in grey
+IDLE = "Open the camera below, press the red button, and wave."
+STARTING = "Starting: move your arms."
+NO_MOTION = "Nothing moves."
+UNFAMILIAR = "This movement is unlike the gestures that the classifier knows."
+UNSURE = "No gesture for certain."
 
 
-class WebcamTab(Tab):
-    """Webcam tab: its components and their event handlers.
+class LiveWebcam:
+    """Webcam of a page, classified while it runs.
 
     Args:
-        space: Folders of the app.
+        name: Name of the classifier.
+        checkpoint: Classifier.
+        size: Size of the pictures.
     """
 
-    def __init__(self, space: Workspace) -> None:
-        super().__init__(space)
-        self.recorded: gr.State = gr.State(None)
+    def __init__(self, name: str, checkpoint: str | Path, size: SensorSize) -> None:
+        self.name = name
+        self.size = size
+        self._start_s = time.monotonic()
+        self._classifier = Classifier.load(checkpoint)
+        # The page decides which probability is certain.
+        config = with_hop(InferConfig(enter=MIN_ENTER, leave=MIN_ENTER), self._classifier)
+        self._source = PushedSource("webcam", size, self._classifier.framed(config))
+        self._session = LiveSession(self._source, self._classifier, config, capacity=MAX_WAITING)
+        self._session.viewer = self
 
-        names = list_classifiers(space)
-        with gr.Row():
-            self.start = _add_button("Start", "primary", interactive=True)
-            self.stop = _add_button("Stop", "secondary", interactive=False)
-            self.record = _add_button("Record", "secondary", interactive=False)
-        self.status.render()
+        self._seen = threading.Condition()
+        self._new: list[Events] = []  # not drawn yet
+        self._picture = ""
+        self._times_s: deque[float] = deque(maxlen=round(RATE_S / STREAM_S))
+        self._answer: LiveAnswer | None = None
+        self._error: DvspipeError | None = None
+        threading.Thread(target=self._classify, name="webcam", daemon=True).start()
 
-        # The script of the page gets the key of the camera from this invisible text.
-        self.key = gr.Textbox("", visible="hidden")
-        view = VIEW.replace("FILM", FILM.picture_url()).replace("EVENTS", EVENTS.picture_url())
-        self.view = gr.HTML("", html_template=view, css_template=STYLE, js_on_load=film_script(SCRIPT))
+    def _classify(self) -> None:
+        """Classify the pictures until the stream ends; keep an error for the next picture."""
+        try:
+            for answer in self._session:
+                self._answer = answer
+        except DvspipeError as error:
+            self._error = error
+        except Exception as error:  # a defect must not leave the page without a message
+            log.exception("unexpected error of a webcam")
+            self._error = VideoError(f"webcam: internal error ({type(error).__name__}: {error}); please report it")
 
-        with gr.Row():
-            hidden: dict[str, Any] = {"interactive": False, "min_width": 100, "elem_classes": "when-ready"}
-            self.film = gr.DownloadButton("Download the film", **hidden)
-            self.events = gr.DownloadButton("Download the events", **hidden)
-            self.open = gr.Button("Open in Video", **hidden)
+    def add(self, _: Chunk, events: Events) -> None:
+        """See the events of the next picture; see `LiveViewer`."""
+        with self._seen:
+            self._new.append(events)
+            self._times_s.append(time.monotonic())
+            self._seen.notify_all()
 
-        self.checkpoint = gr.Dropdown(
-            names,
-            value=DEFAULT_CHECKPOINT,
-            label="Classifier",
-            info="An included classifier, or a checkpoint or run below the folder.",
+    def refresh(self) -> None:
+        """Do nothing: the page asks for the view."""
+
+    def push(self, picture: NDArray[np.uint8], enter: float, busy: str) -> str:
+        """Classify the next picture, RGB uint8 [H, W, 3]; return the HTML of the view.
+
+        Args:
+            picture: Picture.
+            enter: Probability of a certain label.
+            busy: What else the server does, in words.
+        """
+        if self._error is not None:
+            raise self._error
+        if self._session.is_reading:
+            self._source.push(self._now_us(), np.ascontiguousarray(picture[:, :, ::-1]))  # BGR
+        with self._seen:
+            self._seen.wait_for(lambda: self._new, MAX_WAIT_S)
+        return self.view(enter, busy)
+
+    def _now_us(self) -> int:
+        return round(1e6 * (time.monotonic() - self._start_s))
+
+    def stop(self) -> None:
+        """End the stream."""
+        self._session.stop()
+        self._source.end()
+
+    def view(self, enter: float, busy: str) -> str:
+        """Return the HTML of the label, the reason for doubt, and the events."""
+        answer = self._answer
+        late_s = (self._now_us() - answer.t_us) / 1e6 if answer else 0.0
+        best, second = self._name_classes(answer)
+        doubt = explain_doubt(answer, enter, late_s)
+        facts = slow = ""
+        if self._times_s and answer is not None:
+            rate = len(self._times_s) / max(RATE_S / 10, time.monotonic() - self._times_s[0])
+            facts = (
+                f"{rate:.0f} pictures/s · {answer.events_per_s:,.0f} events/s · {late_s * 1000:.0f} ms from motion to "
+                f"label · by {answer.basis}"
+            )
+            slow = "" if rate > SLOW_HZ else f"Only {rate:.0f} pictures per second: this machine is slow or busy."
+        if busy:
+            slow = f"The page also works on something else ({busy}): labels come late."
+
+        return (
+            f'<div class="label {"doubtful" if doubt else "certain"}"><b>{escape(best)}</b><p>{escape(second)}</p>'
+            f'<p role="status">{escape(doubt)}</p>'
+            f'<p class="facts">{escape(facts)}</p>{show_slow(slow)}</div>{self._draw()}'
         )
 
-        self.enter = gr.Slider(
+    def _name_classes(self, answer: LiveAnswer | None) -> tuple[str, str]:
+        if answer is None or answer.label is None:
+            return "–", ""
+        second, best = np.argsort(answer.probabilities)[-2:]
+        shown = [
+            f"{readable(self._classifier.config.classes[label])} {answer.probabilities[label]:.0%}"
+            for label in (best, second)
+        ]
+        return shown[0], f"or {shown[1]}"
+
+    def _draw(self) -> str:
+        """Return the HTML of a picture of the events since the last one."""
+        with self._seen:
+            new, self._new = self._new, []
+        if new:
+            # Pixels are indices into the palette: 0 without events, 1 OFF, 2 ON. The last event of a pixel is shown.
+            sensor = self._classifier.config.sensor
+            shown = np.zeros((sensor.height, sensor.width), np.uint8)
+            for events in new:
+                shown[events.y, events.x] = 1 + events.p
+
+            palette = EVENT_PALETTES["light"]
+            picture = Image.fromarray(shown)
+            picture.putpalette([*palette.background, *palette.off, *palette.on])
+            file = io.BytesIO()
+            picture.save(file, "PNG", bits=2)
+            self._picture = data_address("image/png", file.getvalue())
+        return f'<img class="events" alt="Events that the network sees" src="{self._picture}">' if self._picture else ""
+
+
+def explain_doubt(answer: LiveAnswer | None, enter: float, late_s: float) -> str:
+    """Say why a label is in doubt; empty if it is certain."""
+    if answer is None:
+        return STARTING
+    if answer.label is None:
+        return NO_MOTION
+    if late_s > OLD_S:
+        return f"This label is {late_s:.0f} s old: the machine is busy."
+    if answer.certain and answer.probability >= enter:
+        return ""
+    return UNFAMILIAR if answer.probability >= enter else UNSURE
+
+
+def show_slow(text: str) -> str:
+    """Return the HTML of a warning."""
+    return f'<p class="slow" role="alert">{escape(text)}</p>' if text else ""
+
+
+def add_webcam(site: Site) -> gr.Dropdown:
+    """Add the components of the tab; return the choice of the classifier."""
+    webcams = site.webcams
+    with gr.Row(elem_classes="webcam"):
+        with gr.Column(min_width=320):
+            # The browser shows a mirror, and sends pictures that are not mirrored.
+            video = {"width": {"ideal": 640}, "height": {"ideal": 480}, "frameRate": {"ideal": 30}}
+            options = gr.WebcamOptions(mirror=False, constraints={"video": video})
+            camera = gr.Image(sources=["webcam"], streaming=True, webcam_options=options, label="Film")
+        with gr.Column(min_width=320):
+            view = gr.HTML(show_empty(IDLE))
+    with gr.Row():
+        checkpoint = gr.Dropdown(site.files.list_checkpoints(), value=DEFAULT_CHECKPOINT, label="Classifier")
+        enter = gr.Slider(
             MIN_ENTER,
             MAX_ENTER,
             value=ENTER,
@@ -118,141 +215,28 @@ class WebcamTab(Tab):
             info="Higher: fewer false alarms. Lower: fewer missed gestures.",
         )
 
-        self._connect()
+    def stream(request: gr.Request, picture: NDArray[np.uint8] | None, name: str, enter: float) -> str:
+        """Classify the next picture."""
+        if picture is None:
+            return show_empty(IDLE)
 
-    def _connect(self) -> None:
-        self.on(self.enter.release, self.choose_certainty, [self.key, self.enter])
-        self.start_after(self.start.click)
-        listen(self.stop.click, None, [], [], js="() => { window.dvspipeWebcam.stop(); }")
-        listen(self.record.click, None, [], [], js="() => { window.dvspipeWebcam.record(); }")
-        # The script submits the view when the film of a recording is uploaded.
-        self.on(self.view.submit, self.show_recording)
+        with site.explaining():
+            height, width, _ = picture.shape
+            size = SensorSize(width=width, height=height)
+            webcam = webcams.get(request.session_hash)
+            if webcam is None or (webcam.name, webcam.size) != (name, size):
+                site.stop_webcam(request)
+                webcam = LiveWebcam(name, site.files.find_checkpoint(name), size)
+                webcams[request.session_hash] = webcam
+            return webcam.push(picture, enter, ", ".join(site.workers.running))
 
-    def start_after(self, event: Any) -> None:
-        """Start the webcam after an event."""
-        # The server opens the camera first; then the script starts to film, with the key of the camera.
-        opened = self.on(event, self.open_camera, [self.checkpoint, self.enter])
-        listen(opened.then, None, [self.key], [], js="key => { window.dvspipeWebcam.start(key); }")
-
-    def choose_certainty(self, session: Session, key: str, enter: float) -> Iterator[Updates]:
-        """Let labels of the live webcam be certain from another probability."""
-        camera = session.space.cameras.find(key)
-        if camera is not None:
-            camera.enter = enter
-        return iter(())
-
-    def open_camera(self, session: Session, name: str, enter: float) -> Iterator[Updates]:
-        """Load the classifier, and open the live webcam of this page."""
-        from ..inference import Classifier  # torch takes seconds to import
-
-        yield {self.status: show_caption("Loading the classifier."), self.key: ""}
-
-        checkpoint = name if name in SHIPPED_NAMES else self.space.resolve(name)
-        classifier = Classifier.load(checkpoint)
-
-        def new_folder() -> Path:
-            return self.space.open(session.name).new_folder(FOLDER)
-
-        key = self.space.cameras.open(session.name, classifier, new_folder, enter=enter)
-        yield {self.status: "", self.key: key}
-
-    def show_recording(self, session: Session) -> Iterator[Updates]:
-        """Offer the recorded film and events."""
-        paths = (session.folder / FOLDER).glob(f"*/{FILM_STEM}.*")
-        films = [path for path in paths if path.suffix in FILM_SUFFIXES]
-        if not films:
-            raise ConfigError("nothing is recorded")
-
-        newest = max(films, key=lambda path: path.stat().st_mtime)
-        yield {
-            self.film: offer_file(newest),
-            self.events: offer_file(newest.with_name(EVENT_FILE)),
-            self.open: gr.Button(interactive=True),
-            self.recorded: ChosenFile(newest, newest.name),
-        }
-
-
-def _add_button(name: str, variant: Literal["primary", "secondary"], *, interactive: bool) -> gr.Button:
-    """Add a button that the script of the page finds by its id."""
-    return gr.Button(
-        name,
-        variant=variant,
-        interactive=interactive,
-        elem_id=f"webcam-{name.lower()}",
-        elem_classes="when-ready",
-        min_width=90,
+    camera.stream(
+        stream,
+        [camera, checkpoint, enter],
+        [view],
+        stream_every=STREAM_S,
+        concurrency_limit=MAX_WEBCAMS,
+        show_progress="hidden",
+        api_visibility="private",
     )
-
-
-def camera_routes(space: Workspace) -> list[Route]:
-    """Return the routes of live webcams; a key that only its page knows gives access to a webcam."""
-
-    def guarded(work: Callable[[Request, LiveCamera], Awaitable[str]]) -> Callable[[Request], Awaitable[Response]]:
-        """Find the camera of a request for `work`, and turn errors into a message for the page."""
-
-        async def respond(request: Request) -> Response:
-            camera = space.cameras.find(request.path_params["key"])
-            if camera is None:
-                return _refuse(STOPPED, HTTPStatus.GONE)
-
-            try:
-                return Response(await work(request, camera), media_type="application/json")
-            except DvspipeError as error:
-                return _refuse(space.describe(error), HTTPStatus.UNPROCESSABLE_ENTITY)
-            except OSError as error:  # such as a full disk
-                return _refuse(str(error.strerror), HTTPStatus.INSUFFICIENT_STORAGE)
-
-        return respond
-
-    # Work that blocks runs in a thread, so the server answers other pages meanwhile.
-    async def push(request: Request, camera: LiveCamera) -> str:
-        picture = await request.body()
-        view: LiveView = await run_in_threadpool(camera.push, _read_time_us(request), picture)
-        return view.to_json()
-
-    async def record(request: Request, camera: LiveCamera) -> str:
-        await run_in_threadpool(camera.record, _read_time_us(request))
-        return "{}"
-
-    async def film(request: Request, camera: LiveCamera) -> str:
-        await run_in_threadpool(keep_film, space, camera, await request.body())
-        return "{}"
-
-    async def stop(request: Request) -> Response:
-        await run_in_threadpool(space.cameras.close, request.path_params["key"])
-        return JSONResponse({})
-
-    return [
-        Route(PATH, guarded(push), methods=["POST"]),
-        Route(f"{PATH}/record", guarded(record), methods=["POST"]),
-        Route(f"{PATH}/film", guarded(film), methods=["POST"]),
-        Route(PATH, stop, methods=["DELETE"]),
-    ]
-
-
-def _read_time_us(request: Request) -> int:
-    """Return the time in the address of a request, on the clock of the pictures."""
-    time_us = request.query_params.get("t_us", "")
-    if not time_us.isdecimal() or len(time_us) > MAX_TIME_DIGITS:
-        raise ConfigError(f"t_us = {time_us[:20]}: not a time in microseconds")
-
-    return int(time_us)
-
-
-def _refuse(message: str, status: HTTPStatus) -> Response:
-    return JSONResponse({"message": message}, status)
-
-
-def keep_film(space: Workspace, camera: LiveCamera, body: bytes) -> Path:
-    """End a recording: move the uploaded film into the folder of the camera, and complete the file of events."""
-    # The file of events is completed in any case, even if the film is wrong.
-    camera.stop_recording()
-
-    try:
-        upload = find_film(space, json.loads(body)["path"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise FileError("webcam: the film is not uploaded") from error
-    if camera.recording is None:
-        raise FileError(f"{upload.name}: not the film of a recording")
-
-    return Path(shutil.move(upload, camera.recording / f"{FILM_STEM}{upload.suffix}"))
+    return checkpoint

@@ -22,6 +22,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -41,6 +42,7 @@ _Submit = Callable[..., Future[_Reply]]  # gives a worker an item
 _Workers = Iterator[tuple[list[_Submit], tuple[type[Exception], ...]]]  # and the exceptions if one has died
 
 HOME = str(Path(__file__).parents[2])  # the folder that contains dvspipe
+SPAWN = multiprocessing.get_context("spawn")  # torch and OpenCV break in forked processes
 POLL_S = 0.2  # interval between progress calls, each of which may stop the work
 LOG = logging.getLogger("dvspipe")
 
@@ -263,23 +265,30 @@ def _start_processes(work: Work[Any, Any], jobs: int) -> _Workers:
 
 
 def _start_process(work: bytes, parent: Connection, threads: int) -> tuple[ProcessPoolExecutor, Future[int]]:
-    """Start a pool of one process that has a number of threads, and ends when the connection to its parent does.
+    """Start a pool of one process that has a number of threads, and ends when the connection to its parent does."""
+    with starting_safely(threads):
+        pool = ProcessPoolExecutor(1, SPAWN, _enter_process, (work, parent))
+        return pool, pool.submit(int)
+
+
+@contextmanager
+def starting_safely(threads: int) -> Iterator[None]:
+    """Let processes that start in the block import from safe folders, ignore Ctrl-C, and have a number of threads.
 
     multiprocessing starts programs of the form `python -c`, which would import from the current folder without
     PYTHONSAFEPATH, and gives them `sys.path`. torch reads the number of threads when it is imported.
     """
     variables = {"OMP_NUM_THREADS": str(threads), "PYTHONSAFEPATH": "1"}
-    spawn = multiprocessing.get_context("spawn")  # torch and OpenCV break in forked processes
     with _starting:
         path = sys.path
         before = {name: os.environ[name] for name in variables if name in os.environ}
         sys.path = _list_safe_paths()
         os.environ.update(variables)
         try:
-            pool = ProcessPoolExecutor(1, spawn, _enter_process, (work, parent))
             if sys.platform != "win32":  # Ctrl-C is for the parent
+                resource_tracker.ensure_running()  # its start would unblock the signal
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            return pool, pool.submit(int)
+            yield
         finally:
             if sys.platform != "win32":
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

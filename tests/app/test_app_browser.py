@@ -7,9 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +61,7 @@ class Site:
         page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
         page.on("console", lambda text: self.faults.append(f"console: {text.text}") if text.type == "error" else None)
         page.goto(self.address)
-        page.locator("#webcam-start").wait_for()
+        page.get_by_role("tab", name="Explore", exact=True).wait_for()
         return page
 
     def check(self) -> None:
@@ -127,31 +125,11 @@ def browser(driver: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
     opened.close()
 
 
-@pytest.fixture(scope="module")
-def shared_page(browser: Any, site: Site) -> Any:
-    """One page for all tests, with the answer for the example: both take seconds, more than most tests."""
+@pytest.fixture
+def page(browser: Any, site: Site) -> Iterator[Any]:
     context = browser.new_context(viewport=SCREEN, permissions=["camera"])
-    opened = site.watch(context.new_page())
-    open_tab(opened, "Video")
-    frame_of(opened).locator(".label").wait_for(timeout=5 * PATIENCE_MS)
-    opened.get_by_role("button", name="Sensor").click()
-    return opened
-
-
-@pytest.fixture
-def page(shared_page: Any, site: Site) -> Iterator[Any]:
-    """The page with the video tab open, in the state that the previous test left."""
-    open_tab(shared_page, "Video")
-    yield shared_page
-    site.check()
-
-
-@pytest.fixture
-def fresh_page(browser: Any, site: Site) -> Iterator[Any]:
-    """A page of its own, for tests that upload or reload."""
-    opened = site.watch(browser.new_page(viewport=SCREEN))
-    yield opened
-    opened.close()
+    yield site.watch(context.new_page())
+    context.close()
     site.check()
 
 
@@ -159,239 +137,107 @@ def open_tab(page: Any, name: str) -> None:
     page.get_by_role("tab", name=name, exact=True).first.click()
 
 
-def preview_of(page: Any) -> Any:
-    """Return the frame of the preview beside the settings of the sensor."""
-    return page.locator("iframe[title^=Preview]:visible").last.content_frame
-
-
-def frame_of(page: Any) -> Any:
-    """Return the visible frame with a player or a report."""
+def report_of(page: Any) -> Any:
+    """Return the visible frame with a report."""
     return page.locator("iframe.page:visible").first.content_frame
 
 
-def choose_sample(page: Any) -> None:
-    page.locator("button.example:visible").first.click()
-    page.locator(".chosen:visible", has_text="sample.mp4").first.wait_for()
+def source_of(page: Any) -> str:
+    return page.locator("video[aria-label^=Preview]:visible").last.get_attribute("src")
 
 
-def upload(page: Any, path: Path, shown: Any) -> None:
-    """Choose a file in the tab of uploads, and wait until `shown` appears."""
-    inputs = page.locator("[role=tabpanel]:visible input[type=file]:not([disabled])")
-    deadline = time.monotonic() + PATIENCE_MS / 1000
-    while not inputs.count():
-        opened = page.locator("[role=tab][aria-selected=true]:visible").all_inner_texts()
-        assert time.monotonic() < deadline, f"no file can be chosen; open tabs: {opened}"
-        page.get_by_role("tab", name="Upload").first.click()
-        page.wait_for_timeout(1000)
-    inputs.first.set_input_files(str(path))
-    shown.wait_for()
+def upload(page: Any, path: Path) -> None:
+    page.locator("[role=tabpanel]:visible input[type=file]:not([disabled])").first.set_input_files(str(path))
 
 
-def test_every_picture_and_control_has_an_accessible_name(page: Any) -> None:
-    nameless = "e => !(e.getAttribute('alt') || e.getAttribute('aria-label') || e.getAttribute('title'))"
-    for place in (page, frame_of(page), preview_of(page)):
-        for kind in ("img:visible", "video:visible", "iframe:visible"):
-            for each in place.locator(kind).all():
-                assert not each.evaluate(nameless), each.evaluate("e => e.outerHTML.slice(0, 200)")
-
-
-def test_player_seeks_by_key_and_click(page: Any) -> None:
-    frame = preview_of(page)
-    track = frame.get_by_role("slider", name="Time in seconds")
-    frame.locator("video").evaluate("v => v.pause()")  # a playing video would leave its end at once
-    track.press("End")
-    frame.locator("output", has_text="1.9").wait_for()
-    box = track.bounding_box()
-    track.click(position={"x": box["width"] / 2, "y": box["height"] / 2})
-    assert 0.5 < float(frame.locator("output").inner_text().split()[0]) < 2.0
-
-
-def test_excerpt_appears_at_once_and_changes_with_typed_numbers_and_arrow_keys(page: Any) -> None:
-    facts = preview_of(page).locator(".facts")
-    before = facts.text_content()
-    number = page.get_by_label("number input for ON threshold (log intensity)")
-    number.fill("0.6")
-    number.press("Enter")
-    expect(facts).not_to_have_text(before)
-    number.fill("0.2")
-    number.press("Enter")
-    expect(facts).to_have_text(before)
-    command = page.locator("[data-testid=textbox]:visible").last
-    page.get_by_label("range slider for ON threshold (log intensity)").press("ArrowRight")
-    expect(command).to_have_value(re.compile("--pos-thres 0.201"))
-    page.get_by_role("button", name="Reset to default value").nth(1).click()
-    expect(command).not_to_have_value(re.compile("pos_thres"))
-    number.fill("7")
-    number.press("Enter")
-    page.get_by_role("alert").filter(has_text="ON threshold").wait_for()
-    number.fill("0.2")
-    number.press("Enter")
-    expect(page.get_by_role("alert")).to_have_count(0)
-
-
-def test_stopped_work_shows_a_message(page: Any) -> None:
-    message = page.locator(".caption", has_text="Stopped: classifying")
-    for _ in range(3):  # the work may end just before it is stopped
-        page.get_by_role("button", name="Classify").click()
-        page.locator(".status:visible").first.wait_for()
-        stop = page.get_by_role("button", name="Stop")
-        with suppress(playwright.TimeoutError):
-            stop.click(timeout=10_000)
-        expect(stop).to_have_count(0, timeout=60_000)
-        if message.count():
-            break
-    assert message.count()
-    expect(page.get_by_role("alert")).to_have_count(0)
-
-
-def test_corrupted_file_gives_one_message(fresh_page: Any, folder: Path) -> None:
-    open_tab(fresh_page, "Video")
-    frame_of(fresh_page).locator(".facts").wait_for()
-    line = fresh_page.get_by_role("alert").first
-    upload(fresh_page, folder / "broken.mp4", line)
-    text = line.inner_text()
-    assert "broken.mp4" in text
-    assert "\n" not in text.strip()
-    assert "Traceback" not in fresh_page.content()
-    assert str(folder) not in text
-    expect(fresh_page.locator("iframe.page:visible")).to_have_count(0)  # nor is the previous video shown
-    expect(fresh_page.locator(".chosen:visible")).to_have_count(0)
-
-
-def test_only_paths_below_the_folder_can_be_typed(page: Any) -> None:
-    page.get_by_role("tab", name="Explore").click()
-    page.locator(".caption:visible").first.wait_for()  # the tab opens with an example
-    page.locator("button[role=tab]:visible", has_text="Folder").click()
-    path = page.get_by_label("Recording in").first
-    path.fill("noise.h5")
-    path.press("Enter")
-    page.locator(".caption:visible", has_text="all 4,000 events").wait_for()
-    path.fill("/etc/passwd")
-    path.press("Enter")
-    page.get_by_role("alert").filter(has_text="is not below").wait_for()
-
-
-def test_example_is_classified_by_joints_and_events(page: Any) -> None:
-    choose_sample(page)
-    page.get_by_role("button", name="Classify").click()
-    frame = frame_of(page)
-    frame.locator(".label", has_text="left arm clockwise").wait_for(timeout=5 * PATIENCE_MS)
-    frame.locator("p", has_text="right hand wave").wait_for()
-    frame.locator("p", has_text="joints and events").wait_for()
-    frame.get_by_role("slider", name="Time in seconds").first.wait_for()
-
-
-def test_gesture_of_the_sample_clip_is_added_and_removed(page: Any) -> None:
-    page.get_by_role("tab", name="Learn").click()
-    choose_sample(page)
-    add = page.get_by_role("button", name="Add", exact=True)
-    page.get_by_label("Name of the gesture").fill("../circle")
-    add.click()
-    page.get_by_role("alert").filter(has_text="../circle").wait_for()
-    page.get_by_label("Name of the gesture").fill("circle")
-    add.click()
-    page.get_by_role("radio", name="circle: 1 film").wait_for()
-    frame_of(page).locator("video").wait_for()
-    expect(page.get_by_label("Stop (s)")).to_have_value(re.compile(r"^6\.\d"))
-    page.get_by_role("button", name="Remove this film").click()
-    expect(page.get_by_role("radio", name="circle: 1 film")).to_have_count(0)
-
-
-def test_film_is_recorded_while_a_button_is_held(page: Any) -> None:
-    page.get_by_role("tab", name="Learn").click()
-    page.locator("button[role=tab]:visible", has_text="Webcam").last.click()
-    hold = page.get_by_role("button", name="Hold to record")
-    hold.click()
-    page.get_by_text("The camera is on").wait_for()
-    hold.hover()
-    page.mouse.down()
-    page.locator(".recorder[data-state=recording]").wait_for()
-    page.wait_for_timeout(1000)
-    page.mouse.up()
-    page.locator(".chosen:visible", has_text="webcam").wait_for()
-    page.locator("video[aria-label^=webcam]:visible").wait_for()
-    page.get_by_role("button", name="Record 6 s").click()
-    page.get_by_role("button", name="Cancel").click()
-    page.get_by_text("The recording was stopped.").wait_for()
-    hold.click()
-    page.get_by_text("The camera is on").wait_for()
-    open_tab(page, "Webcam")
-    page.locator(".recorder[data-state=off]").first.wait_for(state="attached")
-
-
-def test_uploaded_videos_are_downloaded_as_events_in_two_pages(
-    fresh_page: Any, browser: Any, site: Site, clip: Path, tmp_path: Path
-) -> None:
-    second = site.watch(browser.new_context().new_page())
-    pages = {"first.webm": fresh_page, "second.webm": second}
-    for name, opened in pages.items():
-        shutil.copy(clip, tmp_path / name)
-        open_tab(opened, "Video")
-        upload(opened, tmp_path / name, opened.locator(".chosen:visible", has_text=name).first)
-    for name, opened in pages.items():
-        with opened.expect_download() as found:
-            opened.get_by_role("button", name="Download", exact=True).click()
-        path = tmp_path / Path(name).with_suffix(".h5")
-        found.value.save_as(path)
-        assert found.value.suggested_filename == path.name
-        assert info(path).events > 10_000
-    second.close()
-
-
-def test_all_tabs_are_in_one_row_and_fit_a_phone(browser: Any, site: Site) -> None:
-    phone = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
-    opened = site.watch(phone.new_page())
-    tabs = ("Webcam", "Video", "Learn", "Explore")
-    assert len({opened.get_by_role("tab", name=name, exact=True).first.bounding_box()["y"] for name in tabs}) == 1
-    for name in tabs:
-        open_tab(opened, name)
-        beyond = opened.evaluate(BEYOND, PHONE["width"])
+@pytest.mark.parametrize(("size", "scheme"), [(SCREEN, "light"), (PHONE, "dark")])
+def test_tabs_open_with_an_example_and_fit(browser: Any, site: Site, size: dict[str, int], scheme: str) -> None:
+    context = browser.new_context(viewport=size, color_scheme=scheme)
+    page = site.watch(context.new_page())
+    shown = {"Webcam": "text=Click to Access Webcam", "Video": "iframe.page:visible", "Learn": "video:visible"}
+    shown["Explore"] = "img[alt^='Events of']:visible"
+    for name, mark in shown.items():
+        open_tab(page, name)
+        page.locator(mark).first.wait_for()
+        beyond = page.evaluate(BEYOND, size["width"])
         assert not beyond, (name, beyond)
-    phone.close()
+    open_tab(page, "Video")
+    report = report_of(page)
+    report.locator(".label", has_text="left arm clockwise").wait_for(timeout=5 * PATIENCE_MS)
+    report.locator("p", has_text="joints and events").wait_for()
+    context.close()
     site.check()
 
 
-def test_webcam_counts_skipped_pictures_and_greys_an_old_label(fresh_page: Any) -> None:
-    """A busy server drops pictures, and returns the same label for seconds."""
-    page = fresh_page
-    pictures = page.locator(".webcam .views").bounding_box()
-    assert pictures["x"] + pictures["width"] > 0.95 * SCREEN["width"]
-
-    dropped = 0
-
-    def answer(route: Any) -> None:
-        nonlocal dropped
-        dropped += 3
-        guesses = [{"name": "arm roll", "probability": 0.9}, {"name": "air drums", "probability": 0.1}]
-        facts = {"t_us": 1_500_000, "guesses": guesses, "doubt": "", "basis": "events", "events": ""}
-        route.fulfill(json=facts | {"pictures_per_s": 1.0, "events_per_s": 0.0, "dropped": dropped})
-
-    page.route("**/webcam/*?t_us=*", answer)
-    page.locator("#webcam-start").click()
-    page.locator(".webcam[data-certain=true] .name", has_text="arm roll").wait_for()
-    page.locator(".webcam[data-certain=false] .doubt", has_text=re.compile("[0-9]+ s old.*busy")).wait_for()
-    page.wait_for_function("document.querySelector('.webcam .slow').textContent.includes('of the last 100')")
-    skipped, shown = map(int, re.findall(r"\d+", page.locator(".webcam .slow").inner_text()))
-    assert skipped <= shown == 100
-    page.locator("#webcam-stop").click()
+def test_preview_changes_with_the_sensor(page: Any) -> None:
+    open_tab(page, "Video")
+    page.locator("iframe.page:visible").wait_for(timeout=5 * PATIENCE_MS)
+    page.get_by_role("button", name="Sensor").click()
+    before = source_of(page)
+    number = page.get_by_label("number input for ON threshold (log intensity)")
+    number.fill("0.6")
+    number.press("Enter")
+    expect(page.locator("video[aria-label^=Preview]:visible").last).not_to_have_attribute("src", before)
+    command = page.locator("[data-testid=textbox]:visible").last
+    expect(command).to_have_value(re.compile("--pos-thres 0.6"))
 
 
-def test_webcam_is_classified_live_and_recorded(page: Any, tmp_path: Path) -> None:
-    open_tab(page, "Webcam")
-    page.locator("#webcam-start").click()
-    # a busy machine skips pictures of the camera, so any label counts
-    page.locator(".webcam .second", has_text=re.compile("|".join(GESTURES).replace("_", " "))).wait_for()
-    page.locator(".webcam .events[src^='data:image/png']").wait_for()
-    page.locator("#webcam-record").click()
-    page.locator("#webcam-record", has_text="End the recording").click()
+def test_broken_files_and_foreign_paths_give_one_message(page: Any, folder: Path) -> None:
+    open_tab(page, "Explore")
+    page.locator("img[alt^='Events of']:visible").wait_for()
+    message = page.locator(".toast-body")
+    path = page.get_by_label("or a file in").locator("visible=true")
+    for name, text in (("/etc/passwd", "is not below"), ("broken.mp4", "broken.mp4")):
+        path.fill(name)
+        path.press("Enter")
+        message.filter(has_text=text).first.wait_for()
+        assert str(folder) not in message.filter(has_text=text).first.inner_text()
+        page.get_by_role("button", name="Close").first.click()
+    path.fill("noise.h5")
+    path.press("Enter")
+    expect(page.get_by_label("Facts")).to_have_value(re.compile("events +4,000"))
+    assert "Traceback" not in page.content()
+
+
+def test_uploaded_video_is_downloaded_as_events(page: Any, clip: Path, tmp_path: Path) -> None:
+    open_tab(page, "Video")
+    page.locator("iframe.page:visible").wait_for(timeout=5 * PATIENCE_MS)
+    page.get_by_role("button", name="Clear").first.click()
+    upload(page, clip)
+    page.locator("video[aria-label^=Preview]:visible").first.wait_for()
+    page.get_by_role("button", name="Write the file").first.click()
     with page.expect_download() as found:
-        page.locator("a:visible, button:visible", has_text="Download webcam.h5").first.click()
-    found.value.save_as(tmp_path / "webcam.h5")
-    page.locator("#webcam-stop").click()
-    page.locator(".webcam[data-state=off]").wait_for()
-    page.get_by_role("button", name="Open in Video").click()
-    page.locator(".chosen:visible", has_text="webcam").wait_for()
-    assert info(tmp_path / "webcam.h5").width == 128
+        page.get_by_role("tabpanel").locator("a[download]:visible", has_text="KB").or_(
+            page.locator("a[download$='.h5']:visible")
+        ).first.click()
+    found.value.save_as(tmp_path / "a.h5")
+    assert info(tmp_path / "a.h5").events > 10_000
+
+
+def test_gesture_is_added_removed_and_its_training_stopped(page: Any) -> None:
+    open_tab(page, "Learn")
+    page.locator("video:visible").first.wait_for()
+    name, add = page.get_by_label("Name of the gesture"), page.get_by_role("button", name="Add", exact=True)
+    name.fill("../circle")
+    add.click()
+    page.locator(".toast-body", has_text="../circle").wait_for()
+    name.fill("circle")
+    add.click()
+    page.get_by_label("circle-1").wait_for()
+    page.get_by_role("button", name="Train", exact=True).click()
+    page.get_by_text(re.compile("training.*person|training")).first.wait_for()
+    page.locator("[role=tabpanel]:visible").get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_role("button", name="Remove this film").click()
+    expect(page.get_by_label("circle-1")).to_have_count(0)
+
+
+def test_webcam_is_classified_while_it_runs(page: Any) -> None:
+    page.get_by_text("Click to Access Webcam").first.click()
+    page.locator(".webcam .button-wrap button").first.click()
+    # A busy machine skips pictures of the camera, so any label counts.
+    page.locator(".label b", has_text=re.compile("|".join(GESTURES).replace("_", " "))).wait_for()
+    page.locator(".events[src^='data:image/png']").wait_for()
+    page.locator(".webcam .button-wrap button").first.click()
 
 
 def write_y4m(video: Path, path: Path, seconds: float) -> Path:

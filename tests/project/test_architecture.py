@@ -66,7 +66,6 @@ ONLY_HOMES = {
     "onnx": {"checkpoints"},
     "onnxruntime": {"checkpoints", "people"},
     "onnxscript": {"checkpoints"},
-    "plotly": {"app"},
     "ray": {"base"},
     "rich": {"cli"},
     "rosbags": {"formats"},

@@ -29,7 +29,7 @@ COMMANDS = {
 EXTRAS = tuple(COMMANDS)
 WITHOUT_LIBRARIES = """
 import sys
-sys.modules |= dict.fromkeys(("gradio", "plotly"))  # libraries of extras: importing them raises ImportError
+sys.modules |= dict.fromkeys(("gradio",))  # libraries of extras: importing them raises ImportError
 from dvspipe.__main__ import main
 if __name__ == "__main__":
     main()
