@@ -13,8 +13,6 @@ from typing import Any
 import gradio as gr
 
 from ..base.errors import ConfigError
-from ..base.gestures import OTHER
-from ..base.texts import readable
 from . import tasks
 from .files import SAMPLE
 from .parts import Page, Site, add_source, add_stop, show_file
@@ -34,8 +32,6 @@ def name_gesture(text: str) -> str:
     if not re.fullmatch(r"\w[\w-]*", name) or len(name) > MAX_NAME:
         expected = f"letters, digits, spaces and hyphens, at most {MAX_NAME} characters"
         raise ConfigError(f"{name[:MAX_NAME] or 'no text'}: not a name for a gesture (expected {expected})")
-    if name == OTHER:
-        raise ConfigError(f"a gesture cannot be called {readable(OTHER)}, the class of all other gestures")
     return name
 
 
@@ -65,8 +61,10 @@ class LearnTab:
 
     def _add(self, tab: gr.Tab) -> None:
         self.trained = gr.State(())
-        self.attempt = gr.State(None)
-        gr.Markdown("Film each gesture, and train a classifier. Films of several people, and several of each, help.")
+        gr.Markdown(
+            "Film each gesture, and train a classifier. Films of several people help, and "
+            "films without any of the gestures, called other gestures."
+        )
         with gr.Row():
             with gr.Column(min_width=300):
                 options = gr.WebcamOptions(mirror=False)
@@ -98,11 +96,11 @@ class LearnTab:
             [self.films, *self.source.inputs],
         )
         on([self.remove.click], self.site.handler(self.remove_film), [self.films], [self.films])
-        outputs = [self.attempt, self.trained, self.result, self.try_out, self.archive, self.report, self.command]
+        outputs = [self.trained, self.result, self.try_out, self.archive, self.report, self.command]
         taught = on(
             [self.train.click],
             self.site.handler(self.train_classifier),
-            [self.mirror, self.attempt, self.trained],
+            [self.mirror, self.trained],
             outputs,
             show_progress_on=self.result,
         )
@@ -137,25 +135,21 @@ class LearnTab:
             found[0].parent.rmdir()
         yield show_films(page.folder)
 
-    def train_classifier(self, page: Page, mirror: bool, before: object, runs: tuple[Path, ...]) -> Iterator[Any]:
-        """Train a classifier of all films; continue an interrupted training of the same films."""
+    def train_classifier(self, page: Page, mirror: bool, runs: tuple[Path, ...]) -> Iterator[Any]:
+        """Train a classifier of all films."""
         found = list_films(page.folder)
         if not found:
             raise ConfigError("no film is added")
-        plan = tuple(found), mirror
         run = page.folder / f"gestures-{len(runs) + 1}"
-        if before != plan:  # an interrupted training of other films cannot continue
-            shutil.rmtree(run, ignore_errors=True)
+        shutil.rmtree(run, ignore_errors=True)  # of an interrupted training
         words = ["dvspipe", "learn", "films", "-o", run.name, *(["--mirror"] if mirror else [])]
         yield {
-            self.attempt: plan,
             self.command: shlex.join(words),
-            self.result: "Stop interrupts the training; Train continues.",
+            self.result: "",
         }
 
         taught = yield from page.run("training", tasks.teach, page.folder / "films", mirror, run)
         yield {
-            self.attempt: None,
             self.trained: (*runs, taught.run),
             self.result: taught.summary,
             self.try_out: gr.Button(interactive=True),

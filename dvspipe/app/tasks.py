@@ -32,7 +32,7 @@ from .files import SAMPLE
 EXCERPT_S = 2.0
 EXCERPT_SIDE_PX = 256  # longer side of an excerpt: it is simulated again whenever a slider moves
 PREVIEW = PreviewSettings(fps=15)
-FILM = PreviewSettings(fps=25, skip_pauses=True)
+FILM = PreviewSettings(fps=25)
 WARM_UP_S = 1.5
 EVENT_SUFFIXES = (".h5", ".csv", ".aedat4")
 CHARTS = ("xyt", "rate")
@@ -134,7 +134,7 @@ def look(file: Path, part: ChosenPart, kind: str, folder: Path, progress: Progre
     path = folder / f"events{kind if kind.startswith('.') else '.png'}"
     chart = kind if kind in CHARTS else None
     settings = FILM if kind == ".webm" else PreviewSettings()
-    view(file, path, settings, **part._asdict(), chart=chart, title="", progress=progress)  # type: ignore[arg-type]
+    view(file, path, settings, **part._asdict(), chart=chart, progress=progress)  # type: ignore[arg-type]
     return path
 
 
@@ -175,7 +175,7 @@ class Taught(NamedTuple):
 
 
 def teach(films: Path, mirror: bool, run: Path, progress: Progress) -> Taught:
-    """Train a classifier on films, in a folder per gesture; an interrupted training continues."""
+    """Train a classifier on films, in a folder per gesture."""
     from ..oneshot import LearnConfig  # torch takes seconds to import
     from ..oneshot.learning import learn
 

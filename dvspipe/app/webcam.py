@@ -95,9 +95,6 @@ class LiveWebcam:
             self._times_s.append(time.monotonic())
             self._seen.notify_all()
 
-    def refresh(self) -> None:
-        """Do nothing: the page asks for the view."""
-
     def push(self, picture: NDArray[np.uint8], enter: float, busy: str) -> str:
         """Classify the next picture, RGB uint8 [H, W, 3]; return the HTML of the view.
 
