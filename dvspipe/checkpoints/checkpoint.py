@@ -168,6 +168,15 @@ class Checkpoint(NamedTuple):
     network: nn.Module
     """Network in evaluation mode."""
 
+    def check_events(self, name: str) -> None:
+        """Check that the network classifies events.
+
+        Raises:
+            CheckpointError: If all its weights are 0, as in a classifier that `learn` made.
+        """
+        if not any(weights.any() for weights in self.network.parameters()):
+            raise CheckpointError(f"{name}: knows films alone, by joints (expected a network that classifies events)")
+
 
 def save_checkpoint(path: Path, config: ClassifierConfig, network: nn.Module) -> None:
     """Write a checkpoint atomically; an existing file is replaced."""

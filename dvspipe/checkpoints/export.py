@@ -101,7 +101,9 @@ def _export_file(checkpoint: str | Path, path: Path, dt: float, *, overwrite: bo
     if kind in ("module", "stdp"):
         raise ConfigError(f"{checkpoint}: network = {kind} cannot be exported (expected csnn or mlp)")
 
-    config, network = load_checkpoint(checkpoint)
+    trained = load_checkpoint(checkpoint)
+    trained.check_events(str(checkpoint))
+    config, network = trained
     metadata = _describe(config)
     with write_beside(path) as beside:
         if path.suffix.lower() == ".onnx":

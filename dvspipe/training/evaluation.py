@@ -212,6 +212,7 @@ def open_evaluation(
     if isinstance(checkpoint, str | Path):
         file = pin_checkpoint(checkpoint)
         trained = load_checkpoint(file)
+        trained.check_events(file)
     else:
         file = checkpoint.checkpoint
         trained = Checkpoint(checkpoint.config, checkpoint.network)

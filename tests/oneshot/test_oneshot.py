@@ -155,6 +155,8 @@ def test_learnt_run_classifies_videos_alone(tmp_path: Path) -> None:
     ):
         with raises(ConfigError, "joints", "video"):
             classifier.predict(source, config)
+    for words in (["evaluate", "mine", "."], ["export", "mine", "-o", "mine.onnx"]):
+        assert mentions(dvspipe(*words, cwd=tmp_path, code=2).stderr, "mine", "joints")
     with raises(FileError, "mine", "overwrite"):
         learn(films, tmp_path / "mine")
     assert learn(films, tmp_path / "mine", overwrite=True) == learned
