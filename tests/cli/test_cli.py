@@ -345,7 +345,7 @@ def test_view_of_largest_sensor_uses_little_memory(name: str, tmp_path: Path) ->
 @pytest.mark.parametrize("beside", [[], ["--beside", "CLIP"]])
 def test_view_crops_and_scales(beside: list[str], clip: Path, recording: Path, tmp_path: Path) -> None:
     typed = [str(clip) if word == "CLIP" else word for word in beside]
-    part = ["--start-s", 0.2, "--stop-s", 0.5, "--scale", 3, "--window-us", 50_000]
+    part = ["--start-s", 0.2, "--stop-s", 0.5, "--side-px", 384 if beside else 180, "--window-us", 50_000]
     region = [] if beside else ["--region", "60x40+20+30"]
     said = dvspipe("view", recording, "-o", "part.gif", *part, *region, *typed, cwd=tmp_path).stdout
     assert ("128x128" if beside else "60x40") in said
@@ -489,10 +489,6 @@ def test_train_then_infer(tmp_path: Path) -> None:
         ),
         (["view", "there.h5", "-o", "out.gif", "--region", "6x6"], ("6x6", "WIDTHxHEIGHT+LEFT+TOP")),
         (["view", "there.h5", "-o", "out.gif", "--region", "6x6+9+0"], ("there.h5", "6x6+9+0")),
-        (
-            ["view", "large.h5", "-o", "out.png", "--scale", "9"],
-            ("18000", "4096", "--scale 2"),
-        ),
         (["compare", "largest.h5", "largest.h5"], "32767x32767"),
         (["view", "there.h5", "-o", "out.gif", "--colours", "pink"], ("pink", "light", "dark")),
         (["train", "nowhere"], "nowhere"),
@@ -810,5 +806,5 @@ def test_missing_run_to_resume_is_named(config: str, tmp_path: Path) -> None:
 def test_frames_with_the_suffix_of_a_file_names_the_format(tmp_path: Path) -> None:
     write(tmp_path / "a.h5", random_events(0, 50))
     failed = dvspipe("frames", "a.h5", "-o", "frames.npy", cwd=tmp_path, code=2)
-    assert mentions(failed.stderr, "frames.npy", "--format npy")
+    assert mentions(failed.stderr, "frames.npy", "--format")
     assert not (tmp_path / "frames.npy").exists()
