@@ -50,7 +50,7 @@ def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] =
         curves=show_chart(lambda width: curves(width=width), "Loss, accuracy and spike rates over epochs"),
         confusion=show_chart(lambda width: confusion(width=width), "Confusion matrix"),
         minutes=sum(row.seconds for row in run.epochs) / 60,
-        kernels=Media(folder.kernels, "ON weights red, OFF weights blue") if activity.kernels else None,
+        kernels=Media(folder.kernels, "Kernels: ON weights red, OFF weights blue") if activity.kernels else None,
         energy=table_energy(activity.layers, activity.recordings) if activity.layers else None,
         wrong=_wrong_table(test),
         wrong_picture=Media(folder.wrong, "The most certain ones: ON red, OFF blue") if activity.wrong else None,
