@@ -50,7 +50,7 @@ def mix(drawn: Movement, tracked: Sequence[Movement]) -> Movement:
     def perform(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
         if rng.random() >= TRACKED_SHARE:
             return drawn(t, person, rng)
-        return tracked[rng.integers(len(tracked))](t, person, rng)
+        return tracked[int(rng.integers(len(tracked)))](t, person, rng)
 
     return perform
 

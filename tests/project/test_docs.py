@@ -77,7 +77,10 @@ def lines_of_commands(path: Path) -> Iterator[str]:
     unbroken = [block.text.replace("\\\n", " ") for block in blocks(text) if not block.language]
     lines = [line for block in unbroken for line in block.splitlines()]
     for line in (*lines, *inline_code(text)):
-        if found := re.search(r"(?:^|-m )(dvspipe (?![-+]).*)", line.partition("  #")[0]):
+        command, _, remark = line.partition("  #")
+        if re.fullmatch(r" dvspipe [\d.]+", remark):  # a command of an older version
+            continue
+        if found := re.search(r"(?:^|-m )(dvspipe (?![-+]).*)", command):
             yield found[1]
 
 
