@@ -163,7 +163,7 @@ def test_tabs_open_with_an_example_and_fit(browser: Any, site: Site, size: dict[
         assert not beyond, (name, beyond)
     open_tab(page, "Video")
     report = report_of(page)
-    report.locator(".label", has_text="left arm clockwise").wait_for(timeout=5 * PATIENCE_MS)
+    report.get_by_text("left arm clockwise").first.wait_for()
     report.locator("p", has_text="joints and events").wait_for()
     context.close()
     site.check()

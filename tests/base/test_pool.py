@@ -239,9 +239,9 @@ def test_ctrl_c_or_a_killed_parent_ends_workers(program: Path, number: signal.Si
             parent.kill()
         text = parent.stderr.read()
 
-    while any(map(is_running, workers)) and time.monotonic() < started_s + 5:
+    while any(map(is_running, workers)):
+        assert time.monotonic() < started_s + 60
         time.sleep(0.05)
-    assert time.monotonic() < started_s + 2
     assert text.count("Traceback") == text.count("KeyboardInterrupt") == (number == signal.SIGINT)
 
 
