@@ -18,14 +18,10 @@ from dvspipe.video.writing import write_video
 ROOT = Path(__file__).parents[2]
 PAGES = (
     "start/five-minutes",
-    "guides/data-sets",
-    "guides/frames",
-    "guides/hdf5",
-    "guides/inference",
-    "guides/noise",
-    "guides/prophesee",
-    "guides/scale",
-    "guides/talk",
+    "guides/convert",
+    "guides/infer",
+    "guides/large",
+    "guides/live",
     "concepts/encoding",
     "concepts/simulator",
     "concepts/synthetic-data",
@@ -33,14 +29,10 @@ PAGES = (
     "reference/results",
 )
 SKIPPED = {
-    "reference/python": (
-        "tonic.datasets",
-        'train("recordings"',
-        "RunFolder",
-        'infer("gesture", "recordings"',
-    ),
+    "reference/python": ('train("recordings"', 'infer("gesture", "recordings"'),
     "concepts/encoding": ("tonic.datasets",),  # downloads
-    "guides/scale": ("ray",),  # needs a cluster
+    "guides/infer": ("dvspipe.track",),  # tests/people runs it on a film of a person
+    "guides/large": ("ray", "ucf101"),  # need a cluster, the lists of UCF101
     "reference/results": ("RunFolder",),  # needs a run
 }
 """Texts that identify blocks to skip: they need more than short files and are tested in other modules."""
