@@ -159,11 +159,11 @@ for name, make in (("e-prop", EProp), ("OTTT", OTTT), ("DECOLLE", Decolle)):
     print(f"{name:7} {found:.4f}")
 
 # %%
-# The picture has the same neuron for 120 steps, with slower leaks (a = 0.1, k = 0.25), larger weights and random input.
-# The eligibility trace remembers recent steps in which the weight could have changed a spike. The learning signal is
-# negative while the readout is below the target. Their product, summed up while time runs, ends at the gradient of BPTT
-# (dot). OTTT has the right sign here, and a smaller value, which matters little to an optimiser that divides the
-# gradient of each weight by its recent size, such as Adam (Kingma and Ba 2015).
+# The picture has the same neuron for 120 steps, with slower leaks, larger weights and random input. The eligibility
+# trace remembers recent steps in which the weight could have changed a spike. The learning signal is negative while the
+# readout is below the target. The sum of their products ends at the gradient of BPTT (dot). OTTT has the right sign
+# here, and a smaller value, which matters little to Adam (Kingma and Ba 2015), which divides a gradient by its recent
+# size.
 
 import matplotlib.pyplot as plt
 
@@ -264,10 +264,9 @@ for depth in range(1, 5):
 assert cosines[1][0] > 0.9 > 0.7 > cosines[4][0]
 
 # %%
-# Does it matter? A positive cosine still leads downhill, so on many tasks it costs little:
-# :doc:`/concepts/learning-rules` has accuracies. Here it costs the result. No neuron remembers the first half long
-# enough alone, so the layers have to keep it together, and only BPTT has the errors that tell them how. In the picture,
-# the cosines are on the left, and on the right is a line for each rule and seed.
+# On many tasks, a positive cosine costs little (:doc:`/concepts/learning-rules`). Here it costs the result: no neuron
+# remembers the first half long enough alone, and only BPTT has the errors that tell the layers how to keep it together.
+# In the picture, the cosines are on the left, and on the right is a line for each rule and seed.
 
 
 def train(make, seed):

@@ -79,14 +79,11 @@ y_at_input = 2 * x_at_spike * q * (1 - q)
 print(f"spike at {-2 * np.log(q):.4f}, jump of x: {x_at_spike}, dT/dw: {-y_at_input}")
 
 # %%
-# **First-spike code.** The neuron that spikes first wins (Göltz et al. 2021, with :math:`\tau_m = \tau_s`, whose
-# response is SpikeProp's divided by e). Two neurons with :math:`\tau` = 1 and :math:`\theta` = 1 have one input at 0
-# and the weights :math:`2 \sqrt{e}` and :math:`3 e^{1/3}`, so they spike at 1/2 and 1/3.
-#
-# The logits (lesson 4) are -T / s: the earlier, the larger. With the scale s = 1 / (6 ln 2), the probabilities are in
-# proportion to :math:`2^{-6 T}`, 1/8 and 1/4: 1/3 and 2/3. The right answer is the first neuron. The derivative of the
-# cross-entropy with respect to :math:`T_k / s` is 2/3 and -2/3. For the gradient of the weights, multiply by dT/dw,
-# which is :math:`- T / (w (1 - T))`.
+# **First-spike code.** The neuron that spikes first wins (Göltz et al. 2021). Two neurons with :math:`\tau_m = \tau_s =
+# 1` and :math:`\theta` = 1 have one input at 0 and the weights :math:`2 \sqrt{e}` and :math:`3 e^{1/3}`, so they spike
+# at 1/2 and 1/3. The logits (lesson 4) are -T / s, with s = 1 / (6 ln 2): the probabilities are in proportion to
+# :math:`2^{-6 T}`, so 1/3 and 2/3. The first neuron is right, so the derivative of the cross-entropy with respect to
+# :math:`T_k / s` is 2/3 and -2/3. Multiply by dT/dw, which is :math:`- T / (w (1 - T))`.
 
 weights = np.array([2 * np.e ** (1 / 2), 3 * np.e ** (1 / 3)])
 times = np.array([1 / 2, 1 / 3])
@@ -97,13 +94,12 @@ by_weights = by_times * -times / (weights * (1 - times))
 print(f"spikes at {times.round(3)}, probabilities {probabilities.round(3)}, gradient {by_weights.round(3)}")
 
 # %%
-# A step against the gradient makes the first neuron stronger and earlier, the second one weaker and later.
+# A step against the gradient makes the first neuron earlier, the second one later.
 #
 # With dvspipe
 # ------------
 #
-# Both are functions that PyTorch can differentiate. ``spikeprop_times`` has a synapse from an input for each of
-# ``delays``; here there is one, without delay.
+# Both are functions that PyTorch can differentiate. ``spikeprop_times`` has a synapse for each of ``delays``, here one.
 
 import torch
 
@@ -136,10 +132,9 @@ assert abs(1.1 * w * response(T - 0.8) - 1) < 0.002  # with a weight 10 % larger
 print("the same times and gradients as by hand")
 
 # %%
-# Left: a larger weight lifts the potential (red), and the spike moves by that height divided by the slope (blue): 1 ms
-# for 10 %. The curve is bent, so the real spike moves 0.8 ms. Right: EventProp. Forward (solid), the current I falls
-# and the potential V rises to the threshold. Backward (dashed, from right to left), x starts with a jump at the spike
-# and feeds y. At the input, -y is the gradient.
+# Left: a larger weight lifts the potential (red), and the spike moves by that height divided by the slope (blue).
+# Right: EventProp. Forward (solid), the current I falls and the potential V rises to the threshold. Backward (dashed,
+# from right to left), x starts with a jump at the spike and feeds y. At the input, -y is the gradient.
 
 import matplotlib.pyplot as plt
 
@@ -169,11 +164,10 @@ right.legend(loc="upper right")
 plt.show()
 
 # %%
-# Layers of such neurons learn with any loss of spike times. SpikeProp's first task was XOR (Bohte et al. 2002): an
-# input spikes at 0 or 6 ms, a third one at 0 is a reference, and the output should spike at 10 ms if the inputs differ,
-# else at 16 ms. Between two neurons are 16 synapses with delays of 1 to 16 ms, and one of five hidden neurons is
-# inhibitory: its weights stay at 0 or below. Slopes below ``least_slope`` = 1 per ms count as 1 in gradients. The
-# picture shows the output for all input times; the corners were trained.
+# SpikeProp's first task was XOR (Bohte et al. 2002): an input spikes at 0 or 6 ms, a third one at 0 is a reference, and
+# the output should spike at 10 ms if the inputs differ, else at 16 ms. Between two neurons are 16 synapses with delays
+# of 1 to 16 ms; one of five hidden neurons is inhibitory. Slopes below ``least_slope`` count as 1 per ms in gradients.
+# The picture shows the output for all input times; the corners were trained.
 
 torch.manual_seed(0)
 corners = torch.tensor([[0.0, 0.0, 0.0], [0.0, 6.0, 0.0], [6.0, 0.0, 0.0], [6.0, 6.0, 0.0]])  # ms
@@ -214,8 +208,8 @@ plt.show()
 #    :collapsible: closed
 #
 #    The gradient is (5 - 7) * (-8.24) = 16.5, so the weight becomes 1.213 - 0.330 = 0.883. The largest response is
-#    :math:`\varepsilon(\tau) = 1`, so below w = 1 the neuron never spikes: it has no gradient, and cannot return. So take
-#    small steps, and bound the slope from below, as ``least_slope`` does.
+#    :math:`\varepsilon(\tau) = 1`, so below w = 1 the neuron never spikes: it has no gradient, and cannot return. So
+#    take small steps, and bound the slope from below, as ``least_slope`` does.
 #
 #    .. code-block:: pycon
 #

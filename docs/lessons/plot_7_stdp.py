@@ -121,14 +121,11 @@ curve.set(xlabel="sequence", ylabel="ms", title="first spike of the neuron", yli
 plt.show()
 
 # %%
-# Neurons that inhibit each other share the work. Four neurons see small pictures with a bar in one of four directions,
-# and noise. The first neuron to spike learns and stops the others (winner takes all; Kheradpisheh et al. 2018). One
-# picture is one change: weights of inputs that spike before the neuron, or in the same step, grow; all others shrink.
-# Both changes are in proportion to w (1 - w). The *receptive fields*, the weights drawn as pictures, become the four
-# bars, without any labels.
-#
-# ``radius`` is the distance around a winner in which no other neuron wins. ``rates(0, 3000)`` returns the learning
-# rates of the first 3000 pictures: 0.004 at first, doubled every 500 pictures, and 0.75 times as much for a decrease.
+# Neurons that inhibit each other share the work. Four neurons see pictures with a bar in one of four directions, and
+# noise. The first neuron to spike learns and stops the others (winner takes all; Kheradpisheh et al. 2018): weights of
+# inputs that spike before the neuron, or in the same step, grow, and all others shrink, in proportion to w (1 - w). The
+# *receptive fields*, the weights drawn as pictures, become the four bars, without any labels. ``rates(0, 3000)``
+# returns the learning rates of the first 3000 pictures, which double every 500.
 
 from dvspipe.rules import Competition, StdpConfig, train_convolution
 

@@ -92,16 +92,15 @@ assert comparison.nearest_to_a_us == 1000 * np.median(distances)
 print("dvspipe has the same figures as by hand")
 
 # %%
-# Now an experiment. dvspipe includes no recordings of a real sensor, so we move away from the sensor of the training in
-# steps that we know: everything here is **synthetic**. A rendered person, unknown to the included classifier, performs
-# its 11 gestures, and four sensors see the same 11 films: one like a DVS128, as in the training; one with twice the
-# thresholds; one with a slow circuit (10 Hz, so :math:`\tau` = 15.9 ms for white, longer for darker pixels); and one
-# with much noise (8 events per pixel and second in the dark, 2 for white). The last row of the table is the noisy
-# sensor after a filter that removes events without a neighbour within 2 ms.
+# Now an experiment, in which everything is **synthetic**. A rendered person, unknown to the included classifier,
+# performs its 11 gestures, and four sensors see the same films: one like a DVS128, as in the training; one with twice
+# the thresholds; one with a slow circuit (10 Hz, so :math:`\tau` = 15.9 ms for white); and one with much noise (8
+# events per pixel and second in the dark, 2 for white). The last row is the noisy sensor after a filter that removes
+# events without a neighbour within 2 ms.
 #
 # The first sensor is A, the sensor of the row B. *Events* is the ratio of the counts, *nearest* the median time from an
-# event of A to the nearest of B within 50 ms, and *alone* the share of events of B without an event of A within 50 ms.
-# *Certain and wrong* is the number of wrong answers that the classifier marks as certain (:doc:`/guides/infer`).
+# event of A to the nearest of B, *alone* the share of events of B without an event of A within 50 ms, and *certain and
+# wrong* the number of wrong answers that the classifier marks as certain.
 
 from dvspipe.events.filter_config import FilterConfig
 from dvspipe.events.filters import filter_stream
@@ -144,14 +143,13 @@ for name, recordings in seen.items():
 # %%
 # Together, the figures name the cause:
 #
-# - Twice the thresholds: fewer events, at about the same times, hardly any alone. The ratio is 0.41, below 0.5, because
-#   of rounding down.
+# - Twice the thresholds: fewer events, at about the same times. The ratio is 0.41, below 0.5, because of rounding down.
 # - Slow: about as few events, but the nearest are 17.4 ms away, and 23 % are alone.
 # - Noise: more events, and 57 % are alone; a filter removes most of these.
 #
-# The slow sensor seems to cost most, and noise nothing. But even the bounds of the slow sensor (28 to 79 %) and of the
-# first one (43 to 90 %) overlap. Whether anything costs accuracy, 11 clips cannot show. All sensors see the same clips,
-# so a paired test (McNemar 1947) would be sharper. And one person is not a sample of people.
+# The slow sensor seems to cost most. But even its bounds (28 to 79 %) and the bounds of the first one (43 to 90 %)
+# overlap: whether anything costs accuracy, 11 clips cannot show. A paired test (McNemar 1947) would be sharper. And one
+# person is not a sample of people.
 
 assert abs(ratios["thresholds x 2"] - 0.41) < 0.01
 assert bounds(right["slow"], len(clips))[1] > bounds(right["DVS128"], len(clips))[0]

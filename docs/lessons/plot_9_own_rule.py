@@ -199,9 +199,8 @@ for kind, runs in results.items():
 
 # %%
 # Left, a line per seed: feedback alignment learns XOR like OTTT. If only the readout learns, the network stays near
-# chance. Right: at first, the gradient of feedback alignment has nothing to do with the gradient of OTTT. Later, they
-# agree better, with cosines of about 0.6 before the last pass. So errors need not go down through the forward weights
-# between the hidden layers.
+# chance. Right: at first, the gradient of feedback alignment has nothing to do with the gradient of OTTT; later, the
+# cosine is about 0.6. So errors need not go down through the forward weights between the hidden layers.
 
 import matplotlib.pyplot as plt
 

@@ -20,7 +20,6 @@ PAGES = (
     "start/five-minutes",
     "guides/convert",
     "guides/infer",
-    "guides/large",
     "guides/live",
     "concepts/encoding",
     "concepts/simulator",
@@ -32,7 +31,6 @@ SKIPPED = {
     "reference/python": ('train("recordings"', 'infer("gesture", "recordings"'),
     "concepts/encoding": ("tonic.datasets",),  # downloads
     "guides/infer": ("dvspipe.track",),  # tests/people runs it on a film of a person
-    "guides/large": ("ray", "ucf101"),  # need a cluster, the lists of UCF101
     "reference/results": ("RunFolder",),  # needs a run
 }
 """Texts that identify blocks to skip: they need more than short files and are tested in other modules."""
@@ -82,15 +80,13 @@ def test_code_blocks_of_a_page_run(page: str, folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_every_example_of_a_learning_rule_prints_a_result(
+def test_example_of_learning_rules_prints_a_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    blocks = blocks_of("concepts/learning-rules")
-    assert len(blocks) >= 4
-    for block in blocks:
-        exec(compile(block, "concepts/learning-rules", "exec"), {})
-        assert capsys.readouterr().out, block
+    [block] = blocks_of("concepts/learning-rules")
+    exec(compile(block, "concepts/learning-rules", "exec"), {})
+    assert capsys.readouterr().out
 
 
 def test_pages_contain_code_blocks_that_run() -> None:
