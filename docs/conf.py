@@ -79,7 +79,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "guides/tutorials", "lessons", "gallery", "generated/*/*.py", "**/GALLERY_HEADER.rst"]
+exclude_patterns = ["_build", "lessons", "gallery", "generated/*/*.py", "**/GALLERY_HEADER.rst"]
 root_doc = "index"
 
 myst_enable_extensions = ["attrs_inline"]  # allows setting the width of a picture
@@ -123,8 +123,8 @@ def save_charts(_block: object, block_vars: dict[str, Any], gallery_conf: dict[s
 
 sphinx_gallery_conf = {
     "image_scrapers": ("matplotlib", save_charts),
-    "examples_dirs": ["guides/tutorials", "lessons", "gallery"],
-    "gallery_dirs": ["generated/tutorials", "generated/lessons", "generated/gallery"],
+    "examples_dirs": ["lessons", "gallery"],
+    "gallery_dirs": ["generated/lessons", "generated/gallery"],
     "filename_pattern": r"\.py$",
     "download_all_examples": False,
     "show_memory": False,

@@ -13,7 +13,7 @@ You need snnTorch (``pip install snntorch``). SpikingJelly is compared if it is 
 # ----------
 #
 # Lesson 2 has the step of the neuron. With a = dt / :math:`\tau`, the potential moves by the part a towards the input,
-# and a spike resets it to 0 (leaky integrate-and-fire, Lapicque 1907; Gerstner and Kistler 2002, chapter 4):
+# and a spike resets it to 0 (Gerstner and Kistler 2002, chapter 4):
 #
 # .. math:: u[t] = (1 - a) \, u[t-1] + a \, x[t], \qquad z[t] = 1 \text{ and } u[t] = 0 \text{ if } u[t] > 1
 #
@@ -39,11 +39,10 @@ You need snnTorch (``pip install snntorch``). SpikingJelly is compared if it is 
 #
 # a = 1/2 and the input 3/2 in each step. Potentials before the reset:
 #
-# - dvspipe, Norse, SpikingJelly: 3/4, then 3/8 + 3/4 = 9/8, a spike; then the same again. Spikes in steps 2 and 4.
-# - snnTorch's default: 3/2, a spike; 3/4 + 3/2 - 1 = 5/4, a spike; 5/8 + 3/2 - 1 = 9/8, a spike; 9/16 + 3/2 - 1 =
-#   17/16, a spike. It always spikes.
-# - snnTorch with the input multiplied by a: 3/4, then 9/8, a spike; 9/16 + 3/4 - 1 = 5/16, then 5/32 + 3/4 = 29/32.
-#   The spike of step 4 is missing: a later reset is another neuron, not another rounding.
+# - dvspipe, Norse, SpikingJelly: 3/4, then 3/8 + 3/4 = 9/8, a spike; then the same again.
+# - snnTorch's default: 3/2, a spike; 3/4 + 3/2 - 1 = 5/4, 9/8, 17/16: it always spikes.
+# - snnTorch with the input multiplied by a: 3/4, then 9/8, a spike; 9/16 + 3/4 - 1 = 5/16, then 29/32. The spike of
+#   step 4 is missing: a later reset is another neuron, not another rounding.
 
 import numpy as np
 
@@ -83,8 +82,8 @@ for name, potentials in by_hand.items():
 # ------------
 #
 # Two layers of these neurons with the same random weights, 60 steps. A function per library makes a neuron that takes
-# the input of a step and its state. The neurons of dvspipe are Norse's, with its parameters and states, but take all
-# steps at once; so they get one step with a time axis of 1.
+# the input of a step and its state. The neurons of dvspipe take all steps at once, so they get one step with a time
+# axis of 1.
 
 from importlib.util import find_spec
 
@@ -158,9 +157,8 @@ default = run(lambda: snntorch_neuron(scale=1))
 print(f"snnTorch with its defaults: {int(default[0].sum())} hidden spikes, {int(default[1].sum())} output spikes")
 
 # %%
-# The whole network in Norse is a ``SequentialState``: ``Lift`` calls a module that knows one step once per step.
-# ``fuse`` returns the same network, with the same weights, without these loops: linear layers take all steps as a
-# batch, and each layer of neurons runs through time in one compiled pass, forward and backward. ``build_network`` and
+# The whole network in Norse is a ``SequentialState``: ``Lift`` calls a module once per step. ``fuse`` returns the same
+# network without these loops: each layer of neurons runs through time in one compiled pass. ``build_network`` and
 # ``dvspipe train`` use the same layers. Outputs and gradients are equal, only the time differs.
 
 network = norse.SequentialState(
@@ -191,9 +189,8 @@ print(f"Norse and fused: equal spikes, largest difference of a gradient {differe
 
 # %%
 # All spikes are equal if the settings mean the same. With the defaults of each library, the same weights are another
-# network: trained in one, it has to be *translated* for the other. The Neuromorphic Intermediate Representation
-# (Pedersen et al. 2024) describes networks so that programs can do this, and ``dvspipe export`` writes it. The picture
-# shows the spikes of the hidden layer.
+# network, which has to be *translated*. The Neuromorphic Intermediate Representation (Pedersen et al. 2024) describes
+# networks so that programs can do this, and ``dvspipe export`` writes it. The picture shows the hidden layer.
 
 import matplotlib.pyplot as plt
 
@@ -227,5 +224,4 @@ plt.show()
 #       >>> 1 / a, [int((one != other).sum()) for one, other in zip(ours, theirs)]
 #       (2.0, [0, 0])
 #
-# This is the last lesson. :doc:`/generated/tutorials/index` applies all of this to recordings, and
-# :doc:`/guides/export` says which programs read an exported network.
+# This is the last lesson. :doc:`/guides/export` says which programs read an exported network.

@@ -12,29 +12,24 @@ many events does the pixel send, and when?
 #
 # The pixel watches the logarithm of the light :math:`I`, its *level*, and remembers the level of its last event, the
 # reference :math:`R`. It sends an ON event when the level is a threshold :math:`\theta` above the reference, and an OFF
-# event when it is :math:`\theta` below (Lichtsteiner, Posch and Delbruck 2008). ON or OFF is the *polarity*:
+# event when it is :math:`\theta` below (Lichtsteiner, Posch and Delbruck 2008):
 #
 # .. math:: L = \ln(I), \qquad |L - R| \geq \theta, \qquad R \leftarrow R \pm \theta
 #
-# A video has the levels :math:`L_0` and :math:`L_1` at the times :math:`t_0` and :math:`t_1` only. Between them, assume
-# that the level follows a straight line (Rebecq, Gehrig and Scaramuzza 2018). It reaches the level :math:`c` at
+# A video has the levels :math:`L_0` and :math:`L_1` at the times :math:`t_0` and :math:`t_1` only. If the level follows
+# a straight line between them, it reaches the level :math:`c` at
 #
-# .. math:: t(c) = t_0 + \frac{c - L_0}{L_1 - L_0} (t_1 - t_0)
+# .. math:: t(c) = t_0 + \frac{c - L_0}{L_1 - L_0} (t_1 - t_0), \qquad n = \lfloor (L_1 - R) \, / \, \theta \rfloor
 #
-# The n-th ON event is at :math:`c = R + n \theta`, so the number of events is rounded down:
-#
-# .. math:: n = \lfloor (L_1 - R) \, / \, \theta \rfloor
-#
-# If the light doubles, :math:`L_1 - L_0 = \ln(2) = 0.693`, in the sun and in the shade: the pixel responds to
-# *contrast*.
+# The n-th ON event is at :math:`c = R + n \theta`, so the number of events is rounded down. If the light doubles,
+# :math:`L_1 - L_0 = \ln(2) = 0.693`, in the sun and in the shade: the pixel responds to *contrast*.
 #
 # By hand
 # -------
 #
 # The light doubles in 100 ms, stays for 100 ms, and falls to a quarter in 100 ms. With :math:`\theta = 0.2`, the
-# doubling gives 3 events: 0.2, 0.4 and 0.6 are below 0.693. The first one is at 100 · 0.2 / 0.693 = 28.9 ms. After
-# them, the reference is 0.6 above the first level. The fall ends at half of the first light, 0.693 below the first
-# level. From the reference, these are :math:`(0.6 + 0.693) / 0.2 = 6.5` thresholds, so the fall gives 6 OFF events.
+# doubling gives 3 events, the first one at 100 · 0.2 / 0.693 = 28.9 ms. The reference is then 0.6 above the first
+# level. The fall ends 0.693 below the first level, :math:`(0.6 + 0.693) / 0.2 = 6.5` thresholds away: 6 OFF events.
 
 import numpy as np
 
@@ -57,9 +52,8 @@ for time_ms, sign in by_hand:
 # With dvspipe
 # ------------
 #
-# ``dvspipe.simulate`` computes the events of all pixels. Here the sensor has one pixel. The values of a video are not
-# proportional to the light, but coded for a screen; ``transfer="linear"`` says that ours are. ``log_offset`` is a
-# constant light that the sensor adds, like the dark current of a real pixel; here it is almost 0.
+# ``dvspipe.simulate`` computes the events of all pixels. Here the sensor has one pixel, the values are proportional to
+# the light (``transfer="linear"``), and the light that the sensor itself adds, ``log_offset``, is almost 0.
 
 import dvspipe
 
@@ -73,8 +67,7 @@ print(f"{len(events)} events, the same as by hand")
 
 # %%
 # The picture shows the levels of the frames (points), the reference as a staircase, and an event wherever the line
-# reaches the next level. From 100 to 200 ms nothing changes, and nothing is sent. The staircase is all that the camera
-# tells: apart from the start, the level is known within one threshold.
+# reaches the next level. From 100 to 200 ms nothing changes, and nothing is sent.
 
 import matplotlib.pyplot as plt
 
@@ -116,4 +109,4 @@ plt.show()
 #       >>> count(light / 100, 1e-9), count(light / 100, 0.002)
 #       (9, 5)
 #
-# Next: :doc:`plot_2_neuron`. All parameters of the sensor, with sources, are in :doc:`/concepts/simulator`.
+# Next: :doc:`plot_2_neuron`. :doc:`/concepts/simulator` has all parameters of the sensor.

@@ -10,41 +10,34 @@ spike?
 # Derivation
 # ----------
 #
-# The membrane is a capacitor C with a resistor R in parallel (Lapicque 1907). The input current I (not the light of
-# lesson 1) divides between them: :math:`I = C \, dU/dt + U / R`, with the voltage U. Divide by the threshold voltage
-# :math:`U_\mathrm{th}` and multiply by R. With :math:`\tau = R C`, the potential :math:`u = U / U_\mathrm{th}` and the
-# current :math:`i = R I / U_\mathrm{th}`, both without a unit, this is
+# The membrane is a capacitor C with a resistor R in parallel (Lapicque 1907). The input current divides between them:
+# :math:`I = C \, dU/dt + U / R`. With :math:`\tau = R C` and the threshold voltage :math:`U_\mathrm{th}`, the potential
+# :math:`u = U / U_\mathrm{th}` and the current :math:`i = R I / U_\mathrm{th}` follow
 #
 # .. math:: \tau \frac{du}{dt} = -u + i
 #
 # When u rises above the threshold 1, the neuron spikes and u returns to 0: the *leaky integrate-and-fire neuron* (LIF).
-# It has no *refractory period*, a pause after a spike. For a constant current from u = 0, the solution is on the left.
-# Solve it for u = 1 to find the time T between two spikes, on the right:
+# For a constant current from u = 0, the solution is on the left; solved for u = 1, it gives the time T between two
+# spikes:
 #
 # .. math:: u(t) = i \, (1 - e^{-t / \tau}), \qquad T = \tau \, \ln \frac{i}{i - 1}
 #
 # A spike arrives through a synapse, whose current decays: :math:`i(t) = w e^{-t / \tau_s}`. The solution is the
-# *postsynaptic potential* (PSP); where its derivative is 0, it is largest (Gerstner and Kistler 2002):
+# *postsynaptic potential* (PSP), which is largest where its derivative is 0 (Gerstner and Kistler 2002):
 #
 # .. math:: u(t) = w \frac{\tau_s}{\tau - \tau_s} (e^{-t / \tau} - e^{-t / \tau_s}), \qquad
 #           t_\mathrm{max} = \frac{\tau \tau_s}{\tau - \tau_s} \, \ln \frac{\tau}{\tau_s}
 #
-# For :math:`\tau_s \to \tau`, this becomes :math:`u(t) = w (t / \tau) e^{-t / \tau}`, largest at :math:`\tau`. The
-# reset sets only u to 0; the synaptic current remains.
-#
 # A computer takes steps of dt: :math:`u \leftarrow u + \frac{dt}{\tau} (i - u)`. A step can end above the threshold.
-# The *reset to zero* of this lesson discards the excess. The *reset by subtraction* of lessons 4 and 5 lowers u by 1
+# The *reset to zero* of this lesson discards the excess; the *reset by subtraction* of lessons 4 and 5 lowers u by 1
 # and keeps it.
 #
 # By hand
 # -------
 #
 # Take :math:`\tau` = 20 ms, steps of 5 ms, and a current of 2. Each step covers a quarter of the way to 2: u is 0.5,
-# then 0.875, then 1.15625, a spike. After it, u is 0; with a reset by subtraction, it would be 0.15625. The exact time
-# is T = 20 ln(2) = 13.9 ms; the loop finds the spike in the third step, at 15 ms.
-#
-# For the PSP take :math:`\tau_s` = 10 ms. The largest value is also at 20 ln(2) = 13.9 ms, where the exponentials are
-# 1/2 and 1/4: a spike of weight w moves the neuron by w / 4.
+# then 0.875, then 1.15625, a spike at 15 ms. The exact time is T = 20 ln(2) = 13.9 ms. For :math:`\tau_s` = 10 ms, the
+# PSP is largest at 13.9 ms, too, where the exponentials are 1/2 and 1/4: a spike of weight w moves the neuron by w / 4.
 
 import numpy as np
 
@@ -77,10 +70,9 @@ print(f"a spike of weight 3 has its peak at {peak_ms:.2f} ms: {psp(peak_ms, 3):.
 # With dvspipe
 # ------------
 #
-# ``dvspipe.networks.LIFBox`` is a layer of such neurons for PyTorch, with the parameters and states of Norse, a library
-# of spiking neurons (Pehle and Pedersen 2021). Norse takes inverse time constants in 1/s, and dt in seconds. ``LIF``
-# adds the current of the synapse, which jumps at a spike and then loses dt / tau_s of itself per step. Steps of 0.1 ms
-# come close to the exact PSP.
+# ``dvspipe.networks.LIFBox`` is a layer of such neurons for PyTorch, with the parameters and states of Norse (Pehle and
+# Pedersen 2021): inverse time constants in 1/s, and dt in seconds. ``LIF`` adds the current of the synapse. Steps of
+# 0.1 ms come close to the exact PSP.
 
 import norse.torch as norse
 import torch
@@ -116,9 +108,8 @@ print(f"dvspipe: peak at {ms[response.argmax()]:.1f} ms: {response.max():.3f}")
 
 # %%
 # On the left, the neuron with a constant current: the exact curve, and the steps. On the right, two spikes of weight 3.
-# Below the threshold, the neuron is linear, so PSPs add up. Each alone is too small, but 10 ms apart they make the
-# neuron fire: it detects *coincidence*. With this weight, less than
-# :math:`20 \ln(3 + 2 \sqrt{2})` = 35 ms apart is near enough.
+# Below the threshold, PSPs add up. Each alone is too small, but 10 ms apart they make the neuron fire: it detects
+# *coincidence*.
 
 import matplotlib.pyplot as plt
 
@@ -153,7 +144,7 @@ plt.show()
 #    :collapsible: closed
 #
 #    Solve 20 = 20 ln(i / (i - 1)): i / (i - 1) = e, so i = e / (e - 1) = 1.582. Without a threshold, u approaches i, so
-#    any current above 1 is enough; just above 1, the time between spikes is as long as you like.
+#    any current above 1 is enough.
 #
 #    .. code-block:: pycon
 #
@@ -162,5 +153,4 @@ plt.show()
 #       >>> (np.flatnonzero(spikes) + 1) * 0.1  # ms
 #       array([ 20.,  40.,  60.,  80., 100.])
 #
-# Next: :doc:`plot_3_codes`. :doc:`/generated/tutorials/plot_2_neurons` shows the effect of tau on recordings, and
-# :doc:`/concepts/networks` describes all settings of the neurons.
+# Next: :doc:`plot_3_codes`. :doc:`/concepts/networks` describes all settings of the neurons.

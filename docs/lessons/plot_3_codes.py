@@ -9,23 +9,21 @@
 # Derivation
 # ----------
 #
-# Let x be the number, and T the number of steps (in lesson 2, T was a time).
+# Let x be the number, and T the number of steps.
 #
-# *Rate* (Adrian 1926): a spike in each step with probability x, independent of the other steps. This is a Bernoulli
-# process, for small x almost a Poisson process. The receiver counts n spikes in T steps and estimates x by n / T. The
-# count is binomial, so the standard deviation (sd) of the estimate falls with the square root of the time:
+# *Rate* (Adrian 1926): a spike in each step with probability x. The receiver counts n spikes in T steps and estimates x
+# by n / T. The count is binomial, so the standard deviation (sd) of the estimate falls with the square root of the
+# time:
 #
 # .. math:: \mathrm{sd}(n / T) = \sqrt{x (1 - x) / T}
 #
-# *Time to first spike* (Thorpe 1990): one spike, earlier for a larger value. The value 0 is the exception: it sends no
-# spike, and the receiver reads silence as 0. So a dark pixel costs nothing, but a lost spike reads as 0 too. Rounding
-# costs at most half a step:
+# *Time to first spike* (Thorpe 1990): one spike, earlier for a larger value. The value 0 sends no spike. Rounding costs
+# at most half a step:
 #
 # .. math:: t = \mathrm{round}((1 - x) (T - 1)), \qquad |\mathrm{error}| \leq \frac{1}{2 (T - 1)}
 #
 # *Rank order* (Thorpe and Gautrais 1998): only the order of N neurons counts. N different values have N! orders, so N
-# spikes carry :math:`\log_2 N!` bits. The values are lost: 0.1 and 0.2 send the same spikes as 0.1 and 0.9. Equal
-# values share a rank, and 0 sends no spike either.
+# spikes carry :math:`\log_2 N!` bits. The values are lost: 0.1 and 0.2 send the same spikes as 0.1 and 0.9.
 #
 # *Population* (Bohte, La Poutré and Kok 2002): M ≥ 3 neurons with Gaussian receptive fields of width :math:`\sigma` at
 # the centres :math:`c_i`. Each sends its response r as the time to first spike; a response below 0.1 sends no spike:
@@ -33,30 +31,25 @@
 # .. math:: r_i = e^{-(x - c_i)^2 / 2 \sigma^2}, \qquad
 #           c_i = \frac{2 i - 3}{2 (M - 2)}, \quad i = 1 \ldots M, \qquad \sigma = \frac{1}{1.5 \, (M - 2)}
 #
-# The two neurons that spike first, a and b, tell the value. Their centres are nearest to x, so their responses are the
-# largest, and the rounding error is the smallest in proportion. The receiver ignores all others. It reads a response
-# back from its step, :math:`r = 1 - t / (T - 1)`. The logarithm of the ratio of two responses is linear in x, so it can
-# be solved for x:
+# The two neurons that spike first, a and b, tell the value: their responses are the largest. The receiver reads a
+# response back from its step, :math:`r = 1 - t / (T - 1)`. The logarithm of the ratio of two responses is linear in x,
+# so
 #
 # .. math:: x = \frac{c_a + c_b}{2} + \sigma^2 \frac{\ln(r_a / r_b)}{c_a - c_b}
 #
 # By hand
 # -------
 #
-# Four values, 0, 0.2, 0.5 and 1, in T = 21 steps. The value 0 sends no spike. The first spikes of the others are in
-# steps 0.8 · 20 = 16, 10 and 0. Their ranks are 2, 1 and 0; three neurons have 3! = 6 orders, 2.6 bits. A rate of 0.5
-# gives 10.5 spikes on average, and an error of sqrt(0.25 / 21) = 0.11. The error of the first spike is at most 1 / 40 =
-# 0.025; here it is 0, because 20 times each value is a whole number.
+# Four values, 0, 0.2, 0.5 and 1, in T = 21 steps. The value 0 sends no spike; the first spikes of the others are in
+# steps 0.8 · 20 = 16, 10 and 0, and their ranks are 2, 1 and 0. A rate of 0.5 has an error of sqrt(0.25 / 21) = 0.11,
+# the first spike at most 1 / 40 = 0.025.
 #
-# For the population, take M = 4 neurons. Their centres are -1/4, 1/4, 3/4 and 5/4, and the width is 1/3.
+# For a population of M = 4 neurons, the centres are -1/4, 1/4, 3/4 and 5/4, and the width is 1/3.
 #
-# - The value 0.5 is in the middle of two centres, so both have the same response exp(-(0.25 · 3)^2 / 2) = 0.755, in
-#   step round(0.245 · 20) = 5. The outer two have exp(-(0.75 · 3)^2 / 2) = 0.080, less than 0.1: no spike. The receiver
-#   takes the two inner ones: ln(1) = 0, so x = (1/4 + 3/4) / 2 = 0.5.
-# - The value 0.2 is 0.05 from the second centre, 0.45 from the first, and 0.55 from the third. The responses are 0.989,
-#   0.402 and 0.256, in steps 0, 12 and 15. The second and the first neuron spike first; the third is ignored. Read back
-#   from the steps, their responses are 1 and 1 - 12/20 = 0.4. So x = (1/4 - 1/4) / 2 + (1/9) ln(1 / 0.4) / (1/2) =
-#   0.204.
+# - The value 0.5 is in the middle of two centres. Both have the response exp(-(0.25 · 3)^2 / 2) = 0.755, in step
+#   round(0.245 · 20) = 5; the outer two, 0.080, send no spike. So x = (1/4 + 3/4) / 2 = 0.5.
+# - The value 0.2 has the responses 0.402, 0.989 and 0.256, in steps 12, 0 and 15. Read back, the first two are 0.4 and
+#   1. So x = (1/4 - 1/4) / 2 + (1/9) ln(1 / 0.4) / (1/2) = 0.204.
 # - The value 0 is in the middle of the first two centres: two spikes, as for 0.5. No value is silent.
 
 import numpy as np
@@ -86,8 +79,8 @@ print("population, read:   ", np.array([read_population(steps) for steps in resp
 # With dvspipe
 # ------------
 #
-# A code in ``dvspipe.encoding`` turns N values into a spike tensor [T, C, N], with C neurons for each value. A *train*
-# is all spikes of one neuron over the T steps. Codes with a decoder have ``decode``.
+# A code in ``dvspipe.encoding`` turns N values into a spike tensor [T, C, N], with C neurons for each value. Codes with
+# a decoder have ``decode``.
 
 from dvspipe.encoding import Latency, Poisson, Population, RankOrder
 
@@ -114,9 +107,9 @@ print("decoded population:  ", population.decode(population.encode(values)).roun
 print(f"rate: error {decoded.std():.3f}, law {np.sqrt(0.25 / T):.3f}")
 
 # %%
-# On the left, one trial of the four codes: the lowest row of each is the value 0, and only the population code sends
-# it. On the right, the error of the value 0.3 for longer and longer codes. Counting needs 100 times the steps for a
-# tenth of the error; the time of a spike needs 10 times the steps. In return, a rate survives the loss of a spike.
+# On the left, one trial of the four codes: the lowest row of each is the value 0. On the right, the error of the value
+# 0.3 for longer and longer codes. Counting needs 100 times the steps for a tenth of the error; the time of a spike
+# needs 10 times the steps. In return, a rate survives the loss of a spike.
 
 import matplotlib.pyplot as plt
 
@@ -164,5 +157,4 @@ plt.show()
 #       >>> print(decoded.std().round(3))
 #       0.025
 #
-# Next: :doc:`plot_4_first_network`. :doc:`/concepts/encoding` has all codes and their decoders, also codes of signals;
-# ``step_forward`` among them is the pixel of lesson 1.
+# Next: :doc:`plot_4_first_network`. :doc:`/concepts/encoding` has all codes and their decoders.

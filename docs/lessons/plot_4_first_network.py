@@ -11,13 +11,12 @@ derivative of a spike is 0 or infinite?
 # ----------
 #
 # Take a LIF neuron in steps of dt, with the factor :math:`a = dt / \tau` and a reset by subtraction (lesson 2). x[t] is
-# 1 if the input spikes in step t, otherwise 0. v is the potential before the reset (h in :doc:`/concepts/networks`),
-# and z the output spikes:
+# 1 if the input spikes in step t, v is the potential before the reset, and z the output spikes:
 #
 # .. math:: v[t] = (1 - a) \, (v[t-1] - z[t-1]) + a \, w \, x[t], \qquad z[t] = \Theta(v[t] - 1)
 #
-# :math:`\Theta` is the step function: 1 above 0, otherwise 0. With the target spikes y, the loss is
-# :math:`E = \frac{1}{2} \sum_t (z[t] - y[t])^2`. In derivatives, the reset counts as a constant.
+# :math:`\Theta` is the step function: 1 above 0, otherwise 0. With the target spikes y, the loss is :math:`E =
+# \frac{1}{2} \sum_t (z[t] - y[t])^2`. In derivatives, the reset counts as a constant.
 #
 # *Surrogate gradient* (Zenke and Ganguli 2018; Neftci, Mostafa and Zenke 2019): use the step :math:`\Theta` forward,
 # and a smooth derivative backward. It is largest at the threshold:
@@ -30,24 +29,19 @@ derivative of a spike is 0 or infinite?
 # .. math:: \delta[t] = (z[t] - y[t]) \, \psi[t] + (1 - a) \, \delta[t+1], \qquad
 #           \frac{dE}{dw} = \sum_t \delta[t] \, a \, x[t]
 #
-# *Three factors*: the same sum in the other order, first step first. The derivative of v with respect to w is a
-# *trace* :math:`\varepsilon` of the input: it rises with each input spike and decays. Each step contributes error times
+# *Three factors*: the same sum, first step first. The derivative of v with respect to w is a *trace*
+# :math:`\varepsilon` of the input, which rises with each input spike and decays. Each step contributes error times
 # surrogate times trace:
 #
 # .. math:: \varepsilon[t] = (1 - a) \, \varepsilon[t-1] + a \, x[t], \qquad
 #           \frac{dE}{dw} = \sum_t (z[t] - y[t]) \; \psi[t] \; \varepsilon[t]
 #
 # With this loss, a spike one step beside its target is as wrong as one far away. *SuperSpike* (Zenke and Ganguli 2018)
-# blurs the spikes z and y first, by a convolution (\*) with a short pulse :math:`\alpha`, a difference of two
-# exponentials. The loss is then the squared difference of the blurred trains (van Rossum 2001):
+# first blurs the spikes z and y by a convolution (\*) with a short pulse :math:`\alpha`, a difference of two
+# exponentials (van Rossum 2001). For neuron i and input j, with the learning rate r:
 #
 # .. math:: E = \frac{1}{2} \sum_i \int [\alpha * (y_i - z_i)]^2 \, dt, \qquad
-#           \alpha(t) \propto e^{-t / \tau_1} - e^{-t / \tau_2} \quad (t > 0)
-#
-# Here, :math:`\tau_1` = 10 ms, :math:`\tau_2` = 5 ms, and the integral of :math:`\alpha^2` is 1. The derivative of z is
-# blurred too. For neuron i and input j, with the learning rate r:
-#
-# .. math:: \frac{dw_{ij}}{dt} = r \; [\alpha * (y_i - z_i)](t) \;\; [\alpha * (\psi_i \, \varepsilon_j)](t)
+#           \frac{dw_{ij}}{dt} = r \; [\alpha * (y_i - z_i)](t) \;\; [\alpha * (\psi_i \, \varepsilon_j)](t)
 #
 # By hand
 # -------
@@ -108,9 +102,8 @@ print("after a step of 1.5: weights", better, "spikes", forward(better)[1])
 # ------------
 #
 # ``dvspipe.networks.LIFBox`` has the surrogate in its backward pass, so ``backward()`` is BPTT. Norse's parameter
-# ``alpha`` is :math:`\beta`, the slope of the surrogate. With ``reset_subtract_detached``, the reset counts as a
-# constant in derivatives, as above. ``SuperSpikeLayer.update`` computes the three factors while time runs forward, and
-# gives the gradient of the blurred loss, ``VanRossum``.
+# ``alpha`` is :math:`\beta`. With ``reset_subtract_detached``, the reset counts as a constant in derivatives.
+# ``SuperSpikeLayer.update`` computes the three factors while time runs forward.
 
 import norse.torch as norse
 import torch
@@ -140,16 +133,13 @@ assert (layer.weight.grad - result.gradient).abs().max() < 1e-12
 print(f"SuperSpike: three factors = gradient of the loss, largest {result.gradient.abs().max():.3f}")
 
 # %%
-# A network is more of the same: the chain rule also runs through the layers. Here two inputs spike once each, and the
-# network tells which came first. No single step contains the answer, so the neurons must remember. ``LIBox``, the
-# readout, has a neuron without spikes for each class. Its mean potential is the score of the class, the *logit*; the
-# largest logit wins. The *softmax* makes probabilities of the logits :math:`o_k`, :math:`p_k = e^{o_k} / \sum_j
-# e^{o_j}`, and the loss is the *cross-entropy*, -ln p of the right class. Norse's ``SequentialState`` calls one layer
-# after the other. An input spike counts 10: at 1, the small random weights at the start would make hardly any neuron
-# spike.
+# A network is more of the same. Here two inputs spike once each, and the network tells which came first, so its neurons
+# must remember. ``LIBox``, the readout, has a neuron without spikes for each class. Its mean potential is the score of
+# the class, the *logit* :math:`o_k`; the *softmax* :math:`p_k = e^{o_k} / \sum_j e^{o_j}` makes probabilities, and the
+# loss is the *cross-entropy*, -ln p of the right class. Norse's ``SequentialState`` calls one layer after the other. An
+# input spike counts 10, because the random weights at the start are small.
 #
-# The picture shows the potential of the toy before and after its step, a spike and its surrogate, and how the network
-# improves with training.
+# The picture shows the toy before and after its step, a spike and its surrogate, and how the network improves.
 
 import matplotlib.pyplot as plt
 
@@ -221,9 +211,8 @@ plt.show()
 # .. admonition:: Answer
 #    :collapsible: closed
 #
-#    Now only step 3 has an error, -1, with the surrogate 1 / (1 + 2 · 5/8)^2 = 0.1975. The traces there are 3/8 for the
-#    first input and 1/2 for the second, which has just spiked. So dE/dw is -0.1975 · 3/8 = -0.0741 and -0.1975 / 2 =
-#    -0.0988: the later input had less time to be forgotten and grows more.
+#    Only step 3 has an error, -1, with the surrogate 1 / (1 + 2 · 5/8)^2 = 0.1975. The traces there are 3/8 and 1/2.
+#    So dE/dw is -0.1975 · 3/8 = -0.0741 and -0.1975 / 2 = -0.0988: the later input had less time to be forgotten.
 #
 #    .. code-block:: pycon
 #
@@ -231,5 +220,4 @@ plt.show()
 #       >>> three_factors(w).round(4)
 #       array([-0.0741, -0.0988])
 #
-# Next: :doc:`plot_5_online_rules`. :doc:`/generated/tutorials/plot_6_learning` compares surrogates, and
-# :doc:`/concepts/learning-rules` describes BPTT in bounded memory.
+# Next: :doc:`plot_5_online_rules`. :doc:`/concepts/learning-rules` describes BPTT in bounded memory.

@@ -11,32 +11,27 @@ the memory of one step?
 # ----------
 #
 # Lesson 4 has the answer for one neuron: error times surrogate times trace, forward in time. *E-prop* (Bellec et al.
-# 2020) writes the gradient of a weight in this form: the *learning signal* L of a neuron (in lesson 1, L was a level)
-# times the *eligibility trace* e of a synapse:
+# 2020) writes the gradient of a weight as the *learning signal* L of a neuron times the *eligibility trace* e of a
+# synapse:
 #
 # .. math:: \frac{dE}{dW_{ji}} = \sum_t L_j[t] \, e_{ji}[t]
 #
 # Let the spikes z of hidden neurons drive a leaky readout with the weights V, :math:`y[t] = (1 - k) \, y[t-1] + k \, V
-# z[t]`, and a target :math:`y^*` at each step (in lesson 4, y was the target). The loss is
-# :math:`E = \frac{1}{2} \sum_t |y[t] - y^*[t]|^2`. A spike changes all later outputs, each time less by the factor
-# 1 - k. The later errors are not known yet. So the trace remembers the past instead: :math:`\psi \, \varepsilon`, how
-# much the weight could change the spike of a step (lesson 4), decays by the same factor and is still there when the
-# later errors come (Bellec et al. call :math:`\psi \, \varepsilon` the eligibility trace, and the sum below
-# :math:`\bar{e}`):
+# z[t]`, with a target :math:`y^*` at each step and the loss :math:`E = \frac{1}{2} \sum_t |y[t] - y^*[t]|^2`. A spike
+# changes all later outputs, each time less by the factor 1 - k. The later errors are not known yet, so the trace
+# remembers the past instead: :math:`\psi \, \varepsilon`, how much the weight could change the spike of a step (lesson
+# 4), decays by the same factor:
 #
 # .. math:: L_j[t] = k \sum_m V_{mj} (y_m[t] - y_m^*[t]), \qquad
 #           e_{ji}[t] = (1 - k) \, e_{ji}[t-1] + \psi_j[t] \, \varepsilon_i[t]
 #
-# For one hidden layer, this is the gradient of BPTT. If hidden neurons also drive each other (a recurrent network), a
-# weight changes the spikes of other neurons too; e-prop leaves this part of the gradient out. Other rules simplify
-# more. *OTTT* (Xiao et al. 2022) drops the memory of the readout, and keeps one trace per input
-# instead of one per synapse:
+# For one hidden layer, this is the gradient of BPTT. *OTTT* (Xiao et al. 2022) drops the memory of the readout, and
+# keeps one trace per input instead of one per synapse:
 #
 # .. math:: \mathrm{OTTT}: \; e_{ji}[t] = \psi_j[t] \, \varepsilon_i[t]
 #
 # *DECOLLE* (Kaiser, Mostafa and Neftci 2020) needs no error from other layers. Each layer has a *local loss*: a fixed
-# random matrix G reads the spikes of the layer itself. It is used for learning only: predictions come from the readout
-# V, trained by its own loss. The trace is OTTT's:
+# random matrix G reads the spikes of the layer itself. The trace is OTTT's:
 #
 # .. math:: E_l = \frac{1}{2} \sum_t |G z[t] - y^*[t]|^2, \qquad
 #           L_j[t] = \sum_m G_{mj} (G z[t] - y^*[t])_m
@@ -45,13 +40,12 @@ the memory of one step?
 # -------
 #
 # One input, one neuron, one readout; a = k = 1/2, :math:`\beta` = 2, W = 5/2, V = 1, four steps, target 1, input spikes
-# in steps 1 and 3. The reset subtracts the threshold 1, as in lesson 4.
+# in steps 1 and 3. The reset subtracts the threshold 1.
 #
 # - Step 1: the potential is 5/4, a spike. :math:`\psi` = 4/9 and the trace is 1/2, so e = 2/9 = 0.222. The readout is
-#   1/2, so L = 1/2 · (1/2 - 1) = -1/4. The product is -0.056.
-# - Step 2: the reset left 5/4 - 1 = 1/4, and half of it is 1/8, no spike. :math:`\psi` = 0.132 and the trace is 1/4,
-#   their product is 0.033. Half of the previous e remains: e = 0.111 + 0.033. L = 1/2 · (1/4 - 1) = -3/8. OTTT has only
-#   the 0.033.
+#   1/2, so L = 1/2 · (1/2 - 1) = -1/4.
+# - Step 2: the reset left 1/4, and half of it is 1/8, no spike. :math:`\psi` = 0.132 and the trace is 1/4, their
+#   product is 0.033, OTTT's e. Half of the previous e remains: e = 0.111 + 0.033. L = 1/2 · (1/4 - 1) = -3/8.
 # - DECOLLE with G = 1/2 has the learning signals 1/2 · (1/2 - 1) = -1/4 after a spike, and -1/2 otherwise.
 
 import numpy as np
@@ -111,12 +105,10 @@ print(f"dE/dW   BPTT {bptt(x, 0.5, 0.5):.4f}", *(f"  {name} {signal @ e:.4f}" fo
 # With dvspipe
 # ------------
 #
-# ``EProp``, ``OTTT`` and ``Decolle`` take a network and add to the gradients of its weights. They run one step at a
-# time, and PyTorch computes the gradients of this step: the membranes of the previous step are constants in it, and
-# traces replace what they contain of the past. ``build_network`` returns a ``SequentialState`` of Norse, as in lesson
-# 4. Here it has a sensor of one pixel; events of the ON channel are the input. ``update`` expects a loss that is a mean
-# over steps, here four, so its gradients are a quarter of the sums above. The second class has the weight 0, and the
-# loss ignores it.
+# ``EProp``, ``OTTT`` and ``Decolle`` take a network and add to the gradients of its weights, one step at a time: the
+# membranes of the previous step are constants, and traces replace what they contain of the past. The sensor has one
+# pixel; events of the ON channel are the input. ``update`` expects a loss that is a mean over steps, here four, so its
+# gradients are a quarter of the sums above. The second class has the weight 0, and the loss ignores it.
 
 import torch
 
@@ -167,12 +159,11 @@ for name, make in (("e-prop", EProp), ("OTTT", OTTT), ("DECOLLE", Decolle)):
     print(f"{name:7} {found:.4f}")
 
 # %%
-# The picture has the same neuron for 120 steps, with slower leaks (a = 0.1, k = 0.25), larger weights and random input.
-# The surrogate is high when the potential is near the threshold. The eligibility trace remembers recent steps in which
-# the weight could have changed a spike. The learning signal is negative while the readout is below the target, and
-# positive after a spike. Their product, summed up while time runs, ends at the gradient of BPTT (dot). OTTT
-# has the right sign here, and a smaller value. The optimiser Adam (Kingma and Ba 2015) divides the gradient of each
-# weight by its recent size. So a factor per weight matters little, if it hardly changes from pass to pass.
+# The picture has the same neuron for 120 steps, with slower leaks, larger weights and random input. The eligibility
+# trace remembers recent steps in which the weight could have changed a spike. The learning signal is negative while the
+# readout is below the target. The sum of their products ends at the gradient of BPTT (dot). OTTT has the right sign
+# here, and a smaller value, which matters little to Adam (Kingma and Ba 2015), which divides a gradient by its recent
+# size.
 
 import matplotlib.pyplot as plt
 
@@ -212,23 +203,20 @@ plt.show()
 
 # %%
 # **What do these rules lose in a deep network?** Let U be the weights from one hidden layer to the next, and d[s] the
-# error that arises in the upper layer in step s: the errors of its spikes times :math:`\psi`. A spike of the lower
-# layer in step t stays in the upper potentials, so it has a share in the errors of all later steps. BPTT sums these
-# shares (:math:`\delta` in lesson 4); OTTT takes the first one only:
+# error that arises in the upper layer in step s. A spike of the lower layer in step t stays in the upper potentials, so
+# it has a share in the errors of all later steps. BPTT sums these shares; OTTT takes the first one only:
 #
 # .. math:: \mathrm{BPTT}: \; \frac{\partial E}{\partial z[t]} = a \, U^T \sum_{s \geq t} (1 - a)^{s - t} \, d[s],
 #           \qquad \mathrm{OTTT}: \; a \, U^T d[t]
 #
-# - *OTTT* gives no share to earlier spikes of a lower layer, although the upper layer still remembers them. This
-#   repeats between any two layers, so the first layer of a deep network loses most.
+# - *OTTT* repeats this loss between any two layers, so the first layer of a deep network loses most.
 # - *DECOLLE* sends no error down. Each layer learns what its own readout needs, not what the next layer needs.
-# - *E-prop* is exact for one hidden layer, as above. In deeper networks, an exact trace would need a number for each
-#   pair of a weight and a neuron above it; ``EProp`` takes one hidden layer only.
+# - *E-prop* would need a trace for each pair of a weight and a neuron above it; ``EProp`` takes one hidden layer only.
 #
 # To measure this, take a task in which the order counts: one half of a picture is busy in steps 5 to 14, the other half
 # in steps 25 to 34. Which half is first? With a = 0.2, a neuron keeps only :math:`0.8^{10}` = 11 % of its potential
-# over the 10 steps between them. The table has the cosine between the gradient of each rule and the gradient of BPTT
-# for the first layer, a mean over four random networks. 1 is the same direction, 0 is a right angle.
+# over the 10 steps between them. The table has the cosine between the gradient of each rule and of BPTT for the first
+# layer, a mean over four random networks: 1 is the same direction, 0 is a right angle.
 
 
 def show_halves(count, generator):
@@ -276,12 +264,8 @@ for depth in range(1, 5):
 assert cosines[1][0] > 0.9 > 0.7 > cosines[4][0]
 
 # %%
-# Does it matter? A positive cosine still leads downhill, so on many tasks it costs little:
-# :doc:`/concepts/learning-rules` has accuracies on digits and gestures. Here it costs the result. No neuron remembers
-# the first half long enough alone, so the layers have to keep it together, and only BPTT has the errors that tell them
-# how. If the neurons remember twice as long (``tau_s`` of 0.01), OTTT and DECOLLE learn the task too, in 45 passes;
-# BPTT then needs 20.
-#
+# On many tasks, a positive cosine costs little (:doc:`/concepts/learning-rules`). Here it costs the result: no neuron
+# remembers the first half long enough alone, and only BPTT has the errors that tell the layers how to keep it together.
 # In the picture, the cosines are on the left, and on the right is a line for each rule and seed.
 
 
@@ -337,5 +321,4 @@ plt.show()
 #       >>> equal_bptt(0.1, 0.25), equal_bptt(0.1, 1.0)
 #       (['e-prop'], ['e-prop', 'OTTT'])
 #
-# Next: :doc:`plot_6_spike_times`. :doc:`/concepts/learning-rules` has the equations for several layers, what each rule
-# needs, and the accuracy of each.
+# Next: :doc:`plot_6_spike_times`. :doc:`/concepts/learning-rules` has what each rule needs, and the accuracy of each.

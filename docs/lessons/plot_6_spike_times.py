@@ -11,15 +11,13 @@ change?
 # ----------
 #
 # Input spikes at the times :math:`t_i` raise the potential by a response :math:`\varepsilon`, and the neuron spikes at
-# the time T, when the potential reaches the threshold :math:`\theta` (SpikeProp: Bohte, Kok and La Poutré 2002). Here T
-# is a time and :math:`\varepsilon` a function; in earlier lessons, they were a number of steps and a trace:
+# the time T, when the potential reaches the threshold :math:`\theta` (SpikeProp: Bohte, Kok and La Poutré 2002):
 #
 # .. math:: u(t) = \sum_i w_i \, \varepsilon(t - t_i), \qquad
 #    \varepsilon(s) = \frac{s}{\tau} e^{1 - s / \tau} \;\; (s > 0), \qquad u(T) = \theta
 #
-# :math:`\varepsilon(s)` is 0 for s ≤ 0: an input has no effect before its spike, so only inputs before T count. Change
-# one weight by :math:`dw_i`. The spike moves by :math:`dT`. At the spike, the potential is at the threshold as before,
-# so both effects cancel:
+# Change one weight by :math:`dw_i`. The spike moves by :math:`dT`. At the spike, the potential is at the threshold as
+# before, so both effects cancel:
 #
 # .. math:: \varepsilon(T - t_i) \, dw_i + u'(T) \, dT = 0 \quad \Rightarrow \quad
 #    \frac{dT}{dw_i} = - \frac{\varepsilon(T - t_i)}{u'(T)}
@@ -30,15 +28,11 @@ change?
 #
 # No surrogate is needed, because a time changes smoothly. *EventProp* (Wunderlich and Pehle 2021) finds the same
 # derivative for any number of spikes. Its neuron has a current I, to which each spike of input i adds :math:`w_i`, and
-# a potential V (in lesson 5, V was a weight). After a spike of the neuron, V is 0:
+# a potential V, which a spike of the neuron resets to 0. The gradient is computed backward in time, with the *adjoints*
+# x of the potential and y of the current. Both are 0 at the end. With s, the time counted backward:
 #
-# .. math:: \tau_s \frac{dI}{dt} = -I, \qquad \tau_m \frac{dV}{dt} = -V + I
-#
-# The gradient is computed by a second pass, backward in time. It has two variables, the *adjoints* x of the potential
-# and y of the current (not the inputs and targets of lesson 4). Both are 0 at the end. With s, the time counted
-# backward, they follow
-#
-# .. math:: \tau_m \frac{dx}{ds} = -x, \qquad \tau_s \frac{dy}{ds} = -y + x
+# .. math:: \tau_s \frac{dI}{dt} = -I, \qquad \tau_m \frac{dV}{dt} = -V + I, \qquad
+#    \tau_m \frac{dx}{ds} = -x, \qquad \tau_s \frac{dy}{ds} = -y + x
 #
 # At each spike of the neuron, x jumps from its value :math:`x^+` just after the spike to :math:`x^-` just before it.
 # The gradient of a weight is a sum over all spikes of its input, at the times :math:`t_i`:
@@ -46,17 +40,12 @@ change?
 # .. math:: x^- = x^+ + \frac{\theta x^+ + \partial E / \partial T}{I(T) - \theta}, \qquad
 #    \frac{dE}{dw_i} = - \tau_s \sum_{t_i} y(t_i)
 #
-# The denominator is the slope :math:`\tau_m \, dV/dt` just before the spike. For a neuron of an earlier layer,
-# :math:`\partial E / \partial T` is :math:`\sum_j w_j (x_j - y_j)` at the time T, a sum over the neurons j that its
-# spikes reach by the weights :math:`w_j`.
-#
 # By hand
 # -------
 #
 # **SpikeProp.** One input at 0, :math:`\tau` = 10 ms and :math:`\theta` = 1. With :math:`w = 2 / \sqrt{e}`, the neuron
-# spikes at half of :math:`\tau`, because :math:`\varepsilon(5) = \sqrt{e} / 2`. Its slope is
-# :math:`w \, \varepsilon'(5) = w \sqrt{e} / 20 = 0.1`, so :math:`dT/dw = - 5 \sqrt{e} = -8.24`. The spike should be at
-# 4 ms.
+# spikes at half of :math:`\tau`, because :math:`\varepsilon(5) = \sqrt{e} / 2`. Its slope is :math:`w \sqrt{e} / 20 =
+# 0.1`, so :math:`dT/dw = - 5 \sqrt{e} = -8.24`. The spike should be at 4 ms.
 
 import numpy as np
 
@@ -75,16 +64,13 @@ gradient = (T - wanted) * by_weight
 print(f"potential at 5 ms: {w * response(T):.3f}, slope: {slope:.3f}, dT/dw: {by_weight:.3f}, dE/dw: {gradient:.3f}")
 
 # %%
-# **EventProp.** One input at 0 with w = 16/3, :math:`\tau_m` = 2, :math:`\tau_s` = 1 and :math:`\theta` = 1. The input
-# spike makes the current jump to I(0) = w. Then :math:`I = w e^{-t}` and :math:`V = w (e^{-t/2} - e^{-t})`. With
-# :math:`q = e^{-T/2}`, V at the time T is w q (1 - q). It is 1 for q = 3/4, and then the current is w q² = 3. The other
-# root, q = 1/4, is a later time; the first crossing counts.
+# **EventProp.** One input at 0 with w = 16/3, :math:`\tau_m` = 2, :math:`\tau_s` = 1 and :math:`\theta` = 1. Then
+# :math:`I = w e^{-t}` and :math:`V = w (e^{-t/2} - e^{-t})`. With :math:`q = e^{-T/2}`, V at the time T is w q (1 - q).
+# It is 1 for q = 3/4, and then the current is w q² = 3.
 #
-# We ask for dT/dw, so the "error" E is T itself, and its derivative is 1. Backward, the first event is the spike: x
-# jumps from 0 to (0 + 1) / (3 - 1) = 1/2. Before it, :math:`x = e^{-s/2} / 2` and :math:`y = e^{-s/2} - e^{-s}`. The
-# input is at s = T, where y = q (1 - q) = 3/16. So dT/dw = -3/16.
-#
-# SpikeProp's formula gives the same: the slope at T is (I - 1) / 2 = 1, and a weight of 1 adds q (1 - q) = 3/16.
+# For dT/dw, the "error" E is T itself, and its derivative is 1. Backward, x jumps at the spike from 0 to (0 + 1) / (3 -
+# 1) = 1/2. Before it, :math:`x = e^{-s/2} / 2` and :math:`y = e^{-s/2} - e^{-s}`. The input is at s = T, where y = q (1
+# - q) = 3/16. So dT/dw = -3/16.
 
 q = 3 / 4
 current = 16 / 3 * q**2
@@ -93,18 +79,11 @@ y_at_input = 2 * x_at_spike * q * (1 - q)
 print(f"spike at {-2 * np.log(q):.4f}, jump of x: {x_at_spike}, dT/dw: {-y_at_input}")
 
 # %%
-# **First-spike code.** The times can be the answer themselves: the neuron that spikes first wins. Göltz et al. (2021)
-# do this with :math:`\tau_m = \tau_s`, where the response of an input of weight 1 is :math:`s / \tau \; e^{-s / \tau}`.
-# That is SpikeProp's response divided by e: EventProp with equal time constants and the weights e w is SpikeProp. Two
-# neurons with :math:`\tau` = 1 and :math:`\theta` = 1 have one input at 0 and the weights :math:`2 \sqrt{e}` and
-# :math:`3 e^{1/3}`, so they spike at 1/2 and 1/3.
-#
-# The logits (lesson 4) are -T / s with a scale s: the earlier, the larger. With s = 1 / (6 ln 2), their softmax is
-# :math:`p_k = 2^{-6 T_k} / \sum_j 2^{-6 T_j}`. Here, :math:`2^{-6 T}` is 1/8 and 1/4, so the probabilities are 1/3 and
-# 2/3. The right answer is the first neuron. The loss is the cross-entropy, -ln p of the right answer. Its derivative
-# with respect to :math:`T_k / s` is :math:`-p_k`, and :math:`1 - p_k` for the right answer: 2/3 and -2/3. For the
-# gradient of the weights, multiply by :math:`dT/dw = - T e^{-T} / u'(T)`. The slope is :math:`w e^{-T} (1 - T)`, so
-# dT/dw is :math:`- T / (w (1 - T))`.
+# **First-spike code.** The neuron that spikes first wins (Göltz et al. 2021). Two neurons with :math:`\tau_m = \tau_s =
+# 1` and :math:`\theta` = 1 have one input at 0 and the weights :math:`2 \sqrt{e}` and :math:`3 e^{1/3}`, so they spike
+# at 1/2 and 1/3. The logits (lesson 4) are -T / s, with s = 1 / (6 ln 2): the probabilities are in proportion to
+# :math:`2^{-6 T}`, so 1/3 and 2/3. The first neuron is right, so the derivative of the cross-entropy with respect to
+# :math:`T_k / s` is 2/3 and -2/3. Multiply by dT/dw, which is :math:`- T / (w (1 - T))`.
 
 weights = np.array([2 * np.e ** (1 / 2), 3 * np.e ** (1 / 3)])
 times = np.array([1 / 2, 1 / 3])
@@ -115,13 +94,12 @@ by_weights = by_times * -times / (weights * (1 - times))
 print(f"spikes at {times.round(3)}, probabilities {probabilities.round(3)}, gradient {by_weights.round(3)}")
 
 # %%
-# A step against the gradient makes the first neuron stronger and earlier, the second one weaker and later.
+# A step against the gradient makes the first neuron earlier, the second one later.
 #
 # With dvspipe
 # ------------
 #
-# Both are functions that PyTorch can differentiate. ``spikeprop_times`` has a synapse from an input for each of
-# ``delays``, and its spikes arrive later by that delay; here there is one, without delay.
+# Both are functions that PyTorch can differentiate. ``spikeprop_times`` has a synapse for each of ``delays``, here one.
 
 import torch
 
@@ -154,10 +132,9 @@ assert abs(1.1 * w * response(T - 0.8) - 1) < 0.002  # with a weight 10 % larger
 print("the same times and gradients as by hand")
 
 # %%
-# Left: a larger weight lifts the potential (red), and the spike moves by that height divided by the slope (blue): 1 ms
-# for 10 %. The orange curve is bent, so the real spike moves 0.8 ms. Right: EventProp. Forward (solid), the current I
-# falls and the potential V rises to the threshold, where it is reset. Backward (dashed, read from right to left), x
-# starts with a jump at the spike and feeds y. At the input, -y is the gradient.
+# Left: a larger weight lifts the potential (red), and the spike moves by that height divided by the slope (blue).
+# Right: EventProp. Forward (solid), the current I falls and the potential V rises to the threshold. Backward (dashed,
+# from right to left), x starts with a jump at the spike and feeds y. At the input, -y is the gradient.
 
 import matplotlib.pyplot as plt
 
@@ -187,12 +164,9 @@ right.legend(loc="upper right")
 plt.show()
 
 # %%
-# Layers of such neurons learn with any loss of spike times. SpikeProp's first task was XOR (Bohte et al. 2002): an
-# input spikes at 0 or 6 ms, a third one at 0 is a reference, and the output should spike at 10 ms if the inputs differ,
-# else at 16 ms. Between two neurons are 16 synapses with delays of 1 to 16 ms, and one of five hidden neurons is
-# inhibitory: its weights stay at 0 or below. Slopes below ``least_slope`` = 1 per ms count as 1 in gradients; without
-# this bound, a potential that hardly reaches the threshold would make a huge step.
-#
+# SpikeProp's first task was XOR (Bohte et al. 2002): an input spikes at 0 or 6 ms, a third one at 0 is a reference, and
+# the output should spike at 10 ms if the inputs differ, else at 16 ms. Between two neurons are 16 synapses with delays
+# of 1 to 16 ms; one of five hidden neurons is inhibitory. Slopes below ``least_slope`` count as 1 per ms in gradients.
 # The picture shows the output for all input times; the corners were trained.
 
 torch.manual_seed(0)
@@ -228,16 +202,14 @@ plt.show()
 # --------
 #
 # Take the first neuron again, with w = 1.213 and a spike at 5 ms. Now the spike should be *later*, at 7 ms, and the
-# step is 0.02 times the gradient. What happens? What is the smallest weight of a neuron that spikes, and what is dT/dw
-# there?
+# step is 0.02 times the gradient. What happens?
 #
 # .. admonition:: Answer
 #    :collapsible: closed
 #
 #    The gradient is (5 - 7) * (-8.24) = 16.5, so the weight becomes 1.213 - 0.330 = 0.883. The largest response is
-#    :math:`\varepsilon(\tau) = 1`, so below w = 1 the neuron never spikes: it has no time and no gradient, and cannot
-#    return. At w = 1 it spikes at the peak, where the slope is 0 and dT/dw infinite. Exact gradients do not see that a
-#    spike can vanish. So take small steps, and bound the slope from below, as ``least_slope`` does.
+#    :math:`\varepsilon(\tau) = 1`, so below w = 1 the neuron never spikes: it has no gradient, and cannot return. So
+#    take small steps, and bound the slope from below, as ``least_slope`` does.
 #
 #    .. code-block:: pycon
 #

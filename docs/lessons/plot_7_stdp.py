@@ -11,16 +11,13 @@ errors. What can it learn?
 # ----------
 #
 # Measured synapses grow if the input spikes a little before the neuron, and shrink if it spikes a little after (Bi and
-# Poo 1998). *Spike-timing-dependent plasticity* (STDP) describes the change by a pair of spikes with the lag
-# :math:`d = t_{\mathrm{post}} - t_{\mathrm{pre}}` as a window (Song, Miller and Abbott 2000):
+# Poo 1998). *Spike-timing-dependent plasticity* (STDP) describes the change by a pair of spikes with the lag :math:`d =
+# t_{\mathrm{post}} - t_{\mathrm{pre}}` as a window (Song, Miller and Abbott 2000):
 #
 # .. math:: W(d) = A_+ e^{-d / \tau_+} \quad (d > 0), \qquad W(d) = - A_- e^{d / \tau_-} \quad (d < 0)
 #
-# W is a function here, and w the weight. W(0) is 0 here: a pair at the same time changes nothing. All pairs of spikes
-# count, :math:`\Delta w = \sum_{\mathrm{pre}} \sum_{\mathrm{post}} W(t_{\mathrm{post}} - t_{\mathrm{pre}})`. A synapse
-# need not remember all times: a *trace* x of the input jumps by 1 at each of its spikes and decays, so it holds that
-# sum (Morrison, Diesmann and Gerstner 2008). y is the trace of the spikes of the neuron (in lesson 6, x and y were
-# adjoints):
+# All pairs of spikes count. A *trace* x of the input jumps by 1 at each of its spikes and decays, so it holds the sum
+# over pairs (Morrison, Diesmann and Gerstner 2008); y is the trace of the neuron:
 #
 # .. math:: x(t) = \sum_{t_{\mathrm{pre}} < t} e^{-(t - t_{\mathrm{pre}}) / \tau_+}, \qquad
 #    y(t) = \sum_{t_{\mathrm{post}} < t} e^{-(t - t_{\mathrm{post}}) / \tau_-}
@@ -28,13 +25,12 @@ errors. What can it learn?
 # .. math:: w \leftarrow w + A_+ \, x \;\; \textrm{at a spike of the neuron}, \qquad
 #    w \leftarrow w - A_- \, y \;\; \textrm{at a spike of the input}
 #
-# Inputs that spike independently of the neuron, at the rates :math:`r_{\mathrm{pre}}` and :math:`r_{\mathrm{post}}`,
-# have all lags equally often. Their mean change per second is the rates times the area of the window:
+# Inputs that spike independently of the neuron have all lags equally often: their mean change per second is
 #
 # .. math:: \frac{dw}{dt} = r_{\mathrm{pre}} \, r_{\mathrm{post}} \, (A_+ \tau_+ - A_- \tau_-)
 #
-# The area is chosen a little below 0, so these inputs shrink on average, though chance can raise a weight for a time.
-# Inputs that help the neuron to spike come before it more often than by chance, and grow.
+# with the rates r. The area is chosen a little below 0, so these inputs shrink on average. Inputs that help the neuron
+# to spike come before it more often than by chance, and grow.
 #
 # By hand
 # -------
@@ -73,9 +69,8 @@ assert np.allclose([traces.pre[0].item(), traces.post[0].item()], [x, y])
 print(f"dvspipe: w = {changed.item():.2f}, the same as by hand")
 
 # %%
-# Now a neuron with 60 inputs. Every 50 ms, the first 20 inputs spike in sequence, one per millisecond. The other 40
-# spike at random. All weights are 0.5 at the start, and the neuron first spikes in the middle of the sequence. The rule
-# clips the weights to their bounds, 0 and 1.
+# Now a neuron with 60 inputs. Every 50 ms, the first 20 inputs spike in sequence, one per millisecond; the other 40
+# spike at random. All weights are 0.5 at the start. The rule clips them to 0 and 1.
 
 rng = np.random.default_rng(0)
 rule = PairRule()  # A+ = 0.01, A- = 0.0105, both time constants 20 ms
@@ -98,10 +93,9 @@ print(f"first spike of the neuron: at {first:.1f} ms in the first ten sequences,
 
 # %%
 # Left: the window, measured with one pair of spikes for each lag. Middle: the weights before (line) and after (bars).
-# The inputs at the start of the sequence spike just before the neuron and grow to 1; later inputs of the sequence spike
-# after the neuron and fall to 0. The random inputs have hardly moved: their weights are 0.42 to 0.59, 0.49 on average.
-# Right: so the neuron spikes earlier and earlier. It has learned to predict the sequence from its start (Song, Miller
-# and Abbott 2000).
+# The inputs at the start of the sequence spike just before the neuron and grow to 1; later ones fall to 0; the random
+# inputs have hardly moved. Right: so the neuron spikes earlier and earlier. It has learned to predict the sequence from
+# its start (Song, Miller and Abbott 2000).
 
 import matplotlib.pyplot as plt
 
@@ -127,17 +121,11 @@ curve.set(xlabel="sequence", ylabel="ms", title="first spike of the neuron", yli
 plt.show()
 
 # %%
-# Neurons that inhibit each other share the work. Four neurons see small pictures with a bar in one of four directions,
-# and noise. The first neuron to spike learns and stops the others (winner takes all; Kheradpisheh et al. 2018). If
-# several reach the threshold in the same step, the largest potential wins, and of equal ones the lowest number. Its
-# rule is simpler than the window above, and one picture is one change: weights of inputs that spike before the neuron,
-# or in the same step, grow. All others shrink, also of inputs that never spike. Both changes are in proportion to w (1
-# - w), so weights stay between 0 and 1. The *receptive fields*, the weights drawn as pictures, become the four bars,
-# without any labels.
-#
-# A picture is as large as a field, so each neuron has only one place to look from. Larger pictures have many:
-# ``radius`` is the distance around a winner in which no other neuron wins. ``rates(0, 3000)`` returns the learning
-# rates of the first 3000 pictures: 0.004 at first, doubled every 500 pictures, and 0.75 times as much for a decrease.
+# Neurons that inhibit each other share the work. Four neurons see pictures with a bar in one of four directions, and
+# noise. The first neuron to spike learns and stops the others (winner takes all; Kheradpisheh et al. 2018): weights of
+# inputs that spike before the neuron, or in the same step, grow, and all others shrink, in proportion to w (1 - w). The
+# *receptive fields*, the weights drawn as pictures, become the four bars, without any labels. ``rates(0, 3000)``
+# returns the learning rates of the first 3000 pictures, which double every 500.
 
 from dvspipe.rules import Competition, StdpConfig, train_convolution
 
@@ -170,16 +158,14 @@ plt.show()
 # Exercise
 # --------
 #
-# With ``PairRule()``, the weights of the sequence ended at their bounds. The *multiplicative* rule scales increases by
-# 1 - w and decreases by w. What weight does it give an input that spikes independently of the neuron, with the same
-# constants?
+# The *multiplicative* rule scales increases by 1 - w and decreases by w. What weight does it give an input that spikes
+# independently of the neuron, with the constants of ``PairRule()``?
 #
 # .. admonition:: Answer
 #    :collapsible: closed
 #
 #    The mean change is 0 where :math:`A_+ \tau_+ (1 - w) = A_- \tau_- w`, so
-#    :math:`w = A_+ \tau_+ / (A_+ \tau_+ + A_- \tau_-)` = 0.01 / 0.0205 = 0.488. The weights do not stick to the bounds,
-#    but compete less. A simulation of 200 inputs for 100 s agrees:
+#    :math:`w = A_+ \tau_+ / (A_+ \tau_+ + A_- \tau_-)` = 0.01 / 0.0205 = 0.488. A simulation of 200 inputs agrees:
 #
 #    .. code-block:: pycon
 #
@@ -190,4 +176,4 @@ plt.show()
 #       >>> round(0.01 / 0.0205, 2), round(end.mean().item(), 2)
 #       (0.49, 0.49)
 #
-# Next: :doc:`plot_8_synthetic_and_real`. Other rules of plasticity are in :doc:`/concepts/learning-rules`.
+# Next: :doc:`plot_8_synthetic_and_real`.

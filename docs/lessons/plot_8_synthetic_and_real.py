@@ -10,42 +10,30 @@ recordings of a real sensor, how do you measure it, and what do you lose?
 # Derivation
 # ----------
 #
-# An ideal pixel sends an event for each threshold :math:`\theta` that its level L (the logarithm of the light) passes.
-# A rise or fall to a distance :math:`\Delta L` from the reference gives :math:`N = \lfloor |\Delta L| / \theta \rfloor`
-# events (:doc:`plot_1_pixel`); the rest counts for the next change. Four of the ways in which a real pixel p differs
-# (Lichtsteiner, Posch and Delbruck 2008; modelled in v2e: Hu, Liu and Delbruck 2021):
+# An ideal pixel sends :math:`N = \lfloor |\Delta L| / \theta \rfloor` events when its level rises or falls by
+# :math:`\Delta L` (:doc:`plot_1_pixel`). A real pixel p differs (Lichtsteiner, Posch and Delbruck 2008; modelled in
+# v2e: Hu, Liu and Delbruck 2021):
 #
-# - Its threshold is its own: :math:`\theta_p = \theta + \sigma \xi_p`. :math:`\xi_p` is a random number for each pixel,
-#   normally distributed with mean 0 and standard deviation 1.
-# - Its circuit is a *low-pass* of bandwidth f, lower in the dark. It sees a smoothed level V (not a potential, as in
-#   lesson 6) that lags: :math:`dV/dt = (L - V) / \tau`, with :math:`\tau = 1 / (2 \pi f)`.
+# - Its threshold is its own: :math:`\theta_p = \theta + \sigma \xi_p`, with a normal random number :math:`\xi_p`.
+# - Its circuit is a *low-pass* of bandwidth f, lower in the dark. It sees a smoothed level V that lags: :math:`dV/dt =
+#   (L - V) / \tau`, with :math:`\tau = 1 / (2 \pi f)`.
 # - It sends noise events at a rate :math:`\lambda`, more in the dark (shot noise).
-# - After each event it is blind for a time :math:`t_r`, the *refractory period*. In dvspipe's simulator, a threshold
-#   that V passes in this time moves the reference as usual, but its event is lost.
+# - After each event it is blind for a *refractory period*.
 #
-# In a time t in which V rises or falls by :math:`\Delta V`, the pixel therefore sends about
+# In a time t, it sends about :math:`\lfloor |\Delta V| / \theta_p \rfloor + \lambda t` events. To compare a recording B
+# with a recording A of the same scene, you need three figures:
 #
-# .. math:: N_p = \left\lfloor \frac{|\Delta V|}{\theta_p} \right\rfloor + \lambda t
+# - The *ratio of the counts*. If only the threshold differs, it is about :math:`\theta_A / \theta_B`, less if the level
+#   changes by few thresholds.
+# - The *time from an event of A to the nearest of B* (same pixel, same sign). It is long if B lags.
+# - The *share of events of B that are alone*, without any neighbour in A. It is high for noise, and for a long lag.
 #
-# events, and fewer if they follow each other within :math:`t_r`. To compare a recording B with a recording A of
-# the same scene, you need three figures:
+# No figure is enough alone: higher thresholds lower the ratio, but so does a low bandwidth; the times tell them apart.
+# A simulation with a wrong threshold trains worse networks for real cameras (Stoffregen et al. 2020).
 #
-# - The *ratio of the counts*. If only the threshold differs, and the level changes by many thresholds, it is
-#   :math:`N_B / N_A \approx \theta_A / \theta_B`. If the level changes by few, rounding down takes more from the higher
-#   threshold.
-# - The *time from an event of A to the nearest of B* (same pixel, same sign). It is long if B lags: on a ramp, V
-#   follows L later by :math:`\tau`. The time is often shorter than the lag, because the nearest event can be another
-#   one.
-# - The *share of events of B that are alone*, without any neighbour in A (the other direction: from B to A). It is high
-#   for noise, and a lag beyond the reach of the search raises it too.
-#
-# No figure is enough alone. Higher thresholds lower the ratio, but so does a low bandwidth: V does not reach the
-# extremes of a fast L. The long times tell them apart. The figures matter, because a simulation with a wrong threshold
-# trains worse networks for real cameras (Stoffregen et al. 2020).
-#
-# A classifier that is right in k of n recordings has a true accuracy p (no longer a pixel) with
-# :math:`|k / n - p| \leq z \sqrt{p (1 - p) / n}`, with z = 1.96 in about 95 % of cases if n is large (the normal
-# approximation of the binomial count k). Solved for p, these are the bounds of Wilson (1927), with :math:`m = z^2`:
+# A classifier that is right in k of n recordings has a true accuracy p with :math:`|k / n - p| \leq z \sqrt{p (1 - p) /
+# n}`, with z = 1.96 in about 95 % of cases if n is large. Solved for p, these are the bounds of Wilson (1927), with
+# :math:`m = z^2`:
 #
 # .. math:: p = \frac{k + m / 2 \pm \sqrt{m \, k (n - k) / n + m^2 / 4}}{n + m}
 #
@@ -53,13 +41,12 @@ recordings of a real sensor, how do you measure it, and what do you lose?
 # -------
 #
 # The level rises by 1 in 100 ms. Sensor A has a threshold of 1/5, sensor B of 1/4. A sends 5 events, 20 ms apart; B
-# sends 4, 25 ms apart: a ratio of 4/5. A threshold of 2/5 would give 2 events, since 1 / (2/5) = 2.5 is rounded down: a
-# ratio of 0.4, not 0.5. From the events of A to the nearest of B, it is 5, 10, 10, 5 and 0 ms; the median is 5. The
-# intervals differ by the factor 5/4. A decade is a factor of 10, so these are log10(5/4) = 0.097 decades.
+# sends 4, 25 ms apart: a ratio of 4/5. A threshold of 2/5 gives 2 events, since 2.5 is rounded down: a ratio of 0.4,
+# not 0.5. From the events of A to the nearest of B, it is 5, 10, 10, 5 and 0 ms; the median is 5. The intervals differ
+# by the factor 5/4, log10(5/4) = 0.097 decades.
 #
 # For 3 of 3 right recordings, Wilson's lower bound is n / (n + m) = 3 / (3 + 3.84) = 44 %. But 3 are too few for the
-# approximation. The exact one-sided bound (Clopper and Pearson 1934) is the p for which :math:`p^3`, the probability of
-# 3 of 3, is 0.05: 37 %. Two-sided bounds have 0.025 on each side: 29 %.
+# approximation: the exact one-sided bound (Clopper and Pearson 1934) is the p for which :math:`p^3` is 0.05: 37 %.
 
 import numpy as np
 
@@ -85,8 +72,7 @@ for k, n in ((3, 3), (9, 10), (90, 100)):
 # With dvspipe
 # ------------
 #
-# ``compare`` computes the counts and the nearest events of two recordings of one scene, and
-# ``dvspipe compare A.h5 B.h5`` prints them.
+# ``compare`` computes the counts and the nearest events of two recordings of one scene.
 
 import dvspipe
 from dvspipe import compare
@@ -106,20 +92,15 @@ assert comparison.nearest_to_a_us == 1000 * np.median(distances)
 print("dvspipe has the same figures as by hand")
 
 # %%
-# Now an experiment. dvspipe includes no recordings of a real sensor, so we move away from the sensor of the training in
-# steps that we know: everything here is **synthetic**. A rendered person, unknown to the included classifier, performs
-# its 11 gestures, and four sensors see the same 11 films: one like a DVS128, as in the training; one with twice the
-# thresholds; one with a slow circuit (10 Hz, so :math:`\tau` = 15.9 ms for white, and up to 11 times as long for
-# black); and one with much noise (8 events per pixel and second in the dark, 2 for white). The last row of the table is
-# the noisy sensor after a filter that removes events without a neighbour within 2 ms. A *preset* is a file with the
-# settings of a sensor.
+# Now an experiment, in which everything is **synthetic**. A rendered person, unknown to the included classifier,
+# performs its 11 gestures, and four sensors see the same films: one like a DVS128, as in the training; one with twice
+# the thresholds; one with a slow circuit (10 Hz, so :math:`\tau` = 15.9 ms for white); and one with much noise (8
+# events per pixel and second in the dark, 2 for white). The last row is the noisy sensor after a filter that removes
+# events without a neighbour within 2 ms.
 #
 # The first sensor is A, the sensor of the row B. *Events* is the ratio of the counts, *nearest* the median time from an
-# event of A to the nearest of B, among events with one within 50 ms, and *alone* the share of events of B without an
-# event of A within 50 ms. *Certain and wrong* is the number of wrong answers that the classifier marks as certain: with
-# a probability of at least 0.5, and logits as in training. For that, the *energy* of the logits,
-# :math:`\ln \sum_k e^{o_k}`, must be at least as high as for 98 % of the recordings that validated the training, in at
-# least half of the recording (Liu et al. 2020).
+# event of A to the nearest of B, *alone* the share of events of B without an event of A within 50 ms, and *certain and
+# wrong* the number of wrong answers that the classifier marks as certain.
 
 from dvspipe.events.filter_config import FilterConfig
 from dvspipe.events.filters import filter_stream
@@ -162,17 +143,13 @@ for name, recordings in seen.items():
 # %%
 # Together, the figures name the cause:
 #
-# - Twice the thresholds: fewer events, at about the same times, hardly any alone. The ratio is 0.41, below the 0.5 of
-#   the law, because of rounding down: most edges change the level by a few thresholds only.
-# - Slow: about as few events, but the nearest are 17.4 ms away. The lag itself is not known; it can be longer. 23 % are
-#   alone: their lag is longer than 50 ms, or there is no event of A near them.
+# - Twice the thresholds: fewer events, at about the same times. The ratio is 0.41, below 0.5, because of rounding down.
+# - Slow: about as few events, but the nearest are 17.4 ms away, and 23 % are alone.
 # - Noise: more events, and 57 % are alone; a filter removes most of these.
 #
-# The slow sensor seems to cost most, and noise nothing. But the bounds are wide: even the bounds of the slow sensor
-# (28 to 79 %) and of the first one (43 to 90 %) overlap. Whether anything costs accuracy, 11 clips cannot show. All
-# sensors see the same clips, so a paired test (McNemar 1947) would be sharper than these bounds, which treat the rows
-# as independent. And one person is not a sample of people: the bounds do not cover other people. At least, no wrong
-# answer was marked as certain.
+# The slow sensor seems to cost most. But even its bounds (28 to 79 %) and the bounds of the first one (43 to 90 %)
+# overlap: whether anything costs accuracy, 11 clips cannot show. A paired test (McNemar 1947) would be sharper. And one
+# person is not a sample of people.
 
 assert abs(ratios["thresholds x 2"] - 0.41) < 0.01
 assert bounds(right["slow"], len(clips))[1] > bounds(right["DVS128"], len(clips))[0]
@@ -198,16 +175,11 @@ for (top, bottom), (name, recordings) in zip(panels.T, seen.items(), strict=True
 plt.show()
 
 # %%
-# What happens on real sensors? N-MNIST has recordings of the digits of MNIST on a screen, by a moving event camera
-# (Orchard et al. 2015). ``nmnist-synthetic``, trained on rendered digits only, classifies 296 of 300 of them correctly
-# (:doc:`/generated/benchmarks` has the command). Its simulation was fitted to 250 others: a random search chose the
-# constants of picture and sensor by the figures of ``compare`` between synthetic and real recordings. For gestures,
-# only three real recordings of a DVS128 were at hand, and all three are classified correctly: with 95 % confidence
-# (exact, one-sided), that shows an accuracy of 37 % or more.
-#
-# If you have a recording with frames and events of the same pixels, ``dvspipe calibrate`` finds the thresholds of your
-# sensor. ``dvspipe adapt`` changes the means and variances inside a network (its batch norms) to fit recordings of your
-# sensor; it needs no labels. See :doc:`/guides/inference`.
+# What happens on real sensors? ``nmnist-synthetic``, trained on rendered digits only, classifies 296 of 300 recordings
+# of N-MNIST (Orchard et al. 2015) correctly. Its simulation was fitted to 250 others, by the figures of ``compare``
+# (:doc:`/generated/benchmarks`). If you have a recording with frames and events, ``dvspipe calibrate`` finds the
+# thresholds of your sensor. ``dvspipe adapt`` fits the batch norms of a network to recordings of your sensor, without
+# labels.
 #
 # Exercise
 # --------
@@ -219,13 +191,11 @@ plt.show()
 # .. admonition:: Answer
 #    :collapsible: closed
 #
-#    The ratio is about the inverse ratio of the thresholds: 0.2 * 1.6 = 0.32. Rounding down makes this a first
-#    estimate: simulate with it and compare again. If many events were alone, noise would be the cause, and if the times
-#    were long, the bandwidth.
+#    The ratio is about the inverse ratio of the thresholds: 0.2 * 1.6 = 0.32. Rounding down makes this an estimate:
+#    simulate with it and compare again.
 #
-#    For the second question, the lower bound p should be 0.85. Put it into the law:
-#    :math:`0.9 - 0.85 = 1.96 \sqrt{0.85 \cdot 0.15 / n}` gives n = 195.9, so 196 clips. The upper bound is nearer to
-#    0.9: an accuracy near 1 varies less.
+#    For the second question, the lower bound p should be 0.85:
+#    :math:`0.9 - 0.85 = 1.96 \sqrt{0.85 \cdot 0.15 / n}` gives n = 195.9, so 196 clips.
 #
 #    .. code-block:: pycon
 #
@@ -233,4 +203,4 @@ plt.show()
 #       >>> n, [round(float(bound), 3) for bound in bounds(0.9 * n, n)]
 #       (196, [0.85, 0.935])
 #
-# Next: :doc:`plot_9_own_rule`. The tutorial :doc:`/generated/tutorials/plot_5_simulated_and_real` calibrates a sensor.
+# Next: :doc:`plot_9_own_rule`.

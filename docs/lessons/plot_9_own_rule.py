@@ -12,10 +12,8 @@ out.
 # ----------
 #
 # Two layers have the currents :math:`h_1 = W_1 x` and :math:`h_2 = W_2 z_1`. A neuron spikes, z = 1, if its h is above
-# 1; otherwise z = 0. s is the surrogate derivative of the spike (:math:`\psi` in lesson 4), L the loss, and e the
-# derivative of L with respect to a current, its *error* (in lesson 5, L was the learning signal and e a trace). s and a
-# vector are multiplied element by element. With the error of the second layer,
-# :math:`e_2 = s_2 \, \partial L / \partial z_2`, backpropagation is
+# 1. s is the surrogate derivative of the spike (:math:`\psi` in lesson 4), L the loss, and e the derivative of L with
+# respect to a current, its *error*. With :math:`e_2 = s_2 \, \partial L / \partial z_2`, backpropagation is
 #
 # .. math:: e_1 = s_1 \, W_2^T e_2, \qquad \frac{\partial L}{\partial W_1} = e_1 x^T
 #
@@ -24,21 +22,17 @@ out.
 #
 # .. math:: e_1' = s_1 \, B^T e_2, \qquad \Delta W_1 = - \eta \, e_1' x^T
 #
-# Such a step changes the loss by :math:`- \eta \, (e_1 \cdot e_1') \, |x|^2`. The loss falls if :math:`e_1 \cdot e_1'`
-# is positive: the angle between the two errors is below 90 degrees. With a random B, it need not be. But the angle
-# tends to fall while both layers learn. Take two small steps with the same x, in which :math:`e_2` and :math:`s_1`
-# hardly change:
-#
-# - The first layer learns, and its spikes change by :math:`\Delta z_1 = - \eta \, |x|^2 \, s_1^2 \, B^T e_2`.
-# - The weights of the second layer change by :math:`- \eta \, e_2 z_1^T`. The new spikes add a part to this change:
+# Such a step changes the loss by :math:`- \eta \, (e_1 \cdot e_1') \, |x|^2`: it falls if the angle between the two
+# errors is below 90 degrees. With a random B, it need not be. But the angle tends to fall while both layers learn. Take
+# two small steps with the same x. The first layer learns, and its spikes change by :math:`\Delta z_1 = - \eta \, |x|^2
+# \, s_1^2 \, B^T e_2`. The new spikes add a part to the next change of the second layer:
 #
 # .. math:: - \eta \, e_2 \, \Delta z_1^T = \eta^2 \, |x|^2 \, e_2 \, (s_1^2 \, B^T e_2)^T
 #
-# Multiply this part by B, element by element, and sum: the result is :math:`\eta^2 |x|^2 |s_1 B^T e_2|^2`, a square
-# that is never negative. So this part turns the forward weights :math:`W_2` towards B, and :math:`e_1` towards
-# :math:`e_1'`. The part of the old spikes, :math:`- \eta \, e_2 z_1^T`, can turn them anywhere. In a linear network
-# that starts with weights near 0, :math:`z_1` is a sum of such changes; for that, Lillicrap et al. prove the alignment,
-# under further conditions. For spiking neurons, an experiment has to show it.
+# Multiply this part by B, element by element, and sum: the result is :math:`\eta^2 |x|^2 |s_1 B^T e_2|^2`, never
+# negative. So this part turns :math:`W_2` towards B, and :math:`e_1` towards :math:`e_1'`. The part of the old spikes
+# can turn them anywhere. Lillicrap et al. prove the alignment for a linear network; for spiking neurons, an experiment
+# has to show it.
 #
 # By hand
 # -------
@@ -49,12 +43,10 @@ out.
 #    W_2 = \begin{pmatrix} 3/2 & 2 \\ 1/2 & -1 \end{pmatrix}, \qquad
 #    B = \begin{pmatrix} 1 & 1 \\ 0 & -1 \end{pmatrix}
 #
-# The currents :math:`h_1` are 3/2 and 1/2, so the first neuron spikes, :math:`z_1` = (1, 0), and both have s = 1/2. The
-# second layer has the same currents, 3/2 and 1/2. The loss is output 0 minus output 1, so :math:`e_2` = (1/2, -1/2).
-#
-# Backpropagation sends down :math:`W_2^T e_2` = (3/2 - 1/2, 2 + 1) / 2 = (1/2, 3/2), so :math:`e_1` = (1/4, 3/4).
-# Feedback alignment sends down :math:`B^T e_2` = (1 - 0, 1 + 1) / 2 = (1/2, 1), so :math:`e_1'` = (1/4, 1/2). The angle
-# is only 8 degrees, by luck.
+# The currents of both layers are 3/2 and 1/2, so the first neuron spikes, and all have s = 1/2. The loss is output 0
+# minus output 1, so :math:`e_2` = (1/2, -1/2). Backpropagation sends down :math:`W_2^T e_2` = (1/2, 3/2), so
+# :math:`e_1` = (1/4, 3/4). Feedback alignment sends down :math:`B^T e_2` = (1/2, 1), so :math:`e_1'` = (1/4, 1/2). The
+# angle is only 8 degrees, by luck.
 
 import numpy as np
 
@@ -75,15 +67,13 @@ print(f"angle: {np.degrees(np.arccos(cosine)):.0f} degrees")
 # With dvspipe
 # ------------
 #
-# The network is a ``SequentialState`` of Norse: linear layers, neurons and a readout, in this order. ``OTTT``
-# (:doc:`plot_5_online_rules`) runs one step at a time, calls ``run_module(index, x)`` for each module, and then
-# ``backward`` for the loss of the step. Membranes of the previous step are detached from this graph, so PyTorch's
-# gradients need the memory of one step. For a linear layer, ``run_module`` returns the currents, with traces of the
-# inputs for the gradient of its weights, and with its weights for the gradient of x, which goes down.
+# ``OTTT`` (:doc:`plot_5_online_rules`) runs a network one step at a time, calls ``run_module(index, x)`` for each
+# module, and then ``backward`` for the loss of the step. For a linear layer, ``run_module`` returns the currents, with
+# its weights for the gradient of x, which goes down.
 #
 # A rule of your own overrides this method. With ``x.detach()``, the currents send nothing down. ``down -
-# down.detach()`` is 0 on the way up, and sends errors through B on the way down. The readout keeps its own weights;
-# random weights for the readout too are a part of DECOLLE. This is the complete rule:
+# down.detach()`` is 0 on the way up, and sends errors through B on the way down. The readout keeps its own weights.
+# This is the complete rule:
 
 import torch
 
@@ -149,8 +139,8 @@ print("dvspipe: the same gradients as by hand")
 
 # %%
 # Now a task that needs hidden layers: is *one* half of the picture busy (class 1), or both or none (class 0)? It is
-# XOR. Three rules train the same network of 30 and 20 neurons: OTTT, feedback alignment, and a rule that sends no error
-# down, and leaves the learning to the readout.
+# XOR. Three rules train the same network of 30 and 20 neurons: OTTT, feedback alignment, and a rule that leaves the
+# learning to the readout.
 
 
 class ReadoutOnly(OTTT):
@@ -209,9 +199,8 @@ for kind, runs in results.items():
 
 # %%
 # Left, a line per seed: feedback alignment learns XOR like OTTT. If only the readout learns, the network stays near
-# chance. Right: at first, the gradient of feedback alignment has nothing to do with the gradient of OTTT. (These
-# neurons have a memory, so OTTT only approximates backpropagation.) Later, the gradients agree better, with cosines of
-# about 0.6 before the last pass. So errors need not go down through the forward weights between the hidden layers.
+# chance. Right: at first, the gradient of feedback alignment has nothing to do with the gradient of OTTT; later, the
+# cosine is about 0.6. So errors need not go down through the forward weights between the hidden layers.
 
 import matplotlib.pyplot as plt
 
@@ -228,9 +217,7 @@ right.set(xlabel="pass", title="cosine of the first layer's gradient", ylim=(-1,
 plt.show()
 
 # %%
-# With this, a rule works in Python. :doc:`/concepts/architecture` says how to make it a rule that ``dvspipe train``
-# offers: it is called in the same way as ``Bptt``, backpropagation. Rules without gradients, as in :doc:`plot_7_stdp`,
-# need no network: they are functions of spikes.
+# :doc:`/concepts/architecture` says how to make it a rule that ``dvspipe train`` offers.
 #
 # Exercise
 # --------

@@ -28,8 +28,8 @@ SURROGATES = ("super", "superspike", "arctan")
 class Spike(torch.autograd.Function):
     """Heaviside step (1 if x > 0) with a surrogate gradient of slope alpha, which Norse 1.1 fixes at 1.
 
-    `superspike`: 1 / (1 + alpha |x|)^2 (Zenke and Ganguli 2018, eq. 19). `arctan`: 1 / (1 + (pi / 2 alpha x)^2) (Fang
-    et al. 2021, scaled to 1 at x = 0).
+    `superspike`: 1 / (1 + alpha abs(x))^2 (Zenke and Ganguli 2018, eq. 19). `arctan`: 1 / (1 + (pi / 2 alpha x)^2)
+    (Fang et al. 2021, scaled to 1 at x = 0).
     """
 
     @staticmethod

@@ -607,9 +607,9 @@ def test_timestamps_file_requires_single_video(clip: Path, tmp_path: Path) -> No
     assert not (tmp_path / "b.h5").exists()
 
 
-def test_start_page_picture_matches_its_command(tmp_path: Path) -> None:
+def test_picture_of_spikes_matches_its_command(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
-    page = (root / "docs" / "start" / "next.md").read_text(encoding="utf-8")
+    page = (root / "docs" / "concepts" / "encoding.md").read_text(encoding="utf-8")
     _, *arguments = next(line for line in page.splitlines() if line.startswith("dvspipe spikes docs/")).split()
     arguments.pop()  # the output
     dvspipe(*arguments, tmp_path / "made.png", cwd=root)

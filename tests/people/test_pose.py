@@ -349,8 +349,9 @@ def test_command_writes_what_the_function_returns(film: Path, tmp_path: Path) ->
 
 
 def test_documentation_example_runs(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = Path(__file__).parents[2] / "docs" / "guides" / "joints.md"
-    (block,) = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    page = Path(__file__).parents[2] / "docs" / "guides" / "infer.md"
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    [block] = (block for block in blocks if "dvspipe.track" in block)
     shutil.copy(film, tmp_path / "clip.webm")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}

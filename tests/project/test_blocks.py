@@ -18,14 +18,9 @@ from dvspipe.video.writing import write_video
 ROOT = Path(__file__).parents[2]
 PAGES = (
     "start/five-minutes",
-    "guides/data-sets",
-    "guides/frames",
-    "guides/hdf5",
-    "guides/inference",
-    "guides/noise",
-    "guides/prophesee",
-    "guides/scale",
-    "guides/talk",
+    "guides/convert",
+    "guides/infer",
+    "guides/live",
     "concepts/encoding",
     "concepts/simulator",
     "concepts/synthetic-data",
@@ -33,14 +28,9 @@ PAGES = (
     "reference/results",
 )
 SKIPPED = {
-    "reference/python": (
-        "tonic.datasets",
-        'train("recordings"',
-        "RunFolder",
-        'infer("gesture", "recordings"',
-    ),
+    "reference/python": ('train("recordings"', 'infer("gesture", "recordings"'),
     "concepts/encoding": ("tonic.datasets",),  # downloads
-    "guides/scale": ("ray",),  # needs a cluster
+    "guides/infer": ("dvspipe.track",),  # tests/people runs it on a film of a person
     "reference/results": ("RunFolder",),  # needs a run
 }
 """Texts that identify blocks to skip: they need more than short files and are tested in other modules."""
@@ -90,15 +80,13 @@ def test_code_blocks_of_a_page_run(page: str, folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_every_example_of_a_learning_rule_prints_a_result(
+def test_example_of_learning_rules_prints_a_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    blocks = blocks_of("concepts/learning-rules")
-    assert len(blocks) >= 4
-    for block in blocks:
-        exec(compile(block, "concepts/learning-rules", "exec"), {})
-        assert capsys.readouterr().out, block
+    [block] = blocks_of("concepts/learning-rules")
+    exec(compile(block, "concepts/learning-rules", "exec"), {})
+    assert capsys.readouterr().out
 
 
 def test_pages_contain_code_blocks_that_run() -> None:
