@@ -60,7 +60,9 @@ from .formats import iterate as iterate
 from .formats import open_recording as open_recording
 from .formats import read as read
 from .formats import write as write
+from .framing import RegionConfig as RegionConfig
 from .inference import Classifier as Classifier
+from .inference import ClassifyConfig as ClassifyConfig
 from .inference import InferConfig as InferConfig
 from .inference import infer as infer
 from .inference.adaptation import adapt as adapt

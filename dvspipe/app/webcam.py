@@ -23,7 +23,7 @@ from ..base.errors import DvspipeError, VideoError
 from ..base.texts import readable
 from ..checkpoints.checkpoint import DEFAULT_CHECKPOINT
 from ..events import Events, SensorSize
-from ..inference import Classifier, InferConfig
+from ..inference import Classifier, ClassifyConfig
 from ..inference.segments import ENTER
 from ..report.pages import data_address
 from ..report.style import EVENT_PALETTES
@@ -64,7 +64,7 @@ class LiveWebcam:
         self._start_s = time.monotonic()
         self._classifier = Classifier.load(checkpoint)
         # The page decides which probability is certain.
-        config = with_hop(InferConfig(enter=MIN_ENTER, leave=MIN_ENTER), self._classifier)
+        config = with_hop(ClassifyConfig(enter=MIN_ENTER), self._classifier)
         self._source = PushedSource("webcam", size, self._classifier.framed(config))
         self._session = LiveSession(self._source, self._classifier, config, capacity=MAX_WAITING)
         self._session.viewer = self

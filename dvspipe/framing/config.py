@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
+from ..base.settings import Settings
 from ..formats import Hints
 from ..recordings.config import FilmConfig
 from ..simulator import SimulatorConfig
@@ -14,8 +15,8 @@ OF_PICTURES = ("fit", "crop", "resize")
 """Settings that select or scale a part of the picture; a region of interest replaces them."""
 
 
-class FramingConfig(Hints, FilmConfig):
-    """Framing of recordings and videos for a network; its checkpoint stores the part that `for_checkpoint` returns."""
+class RegionConfig(Settings):
+    """Which part of a recording a network sees, and how it fits the network's sensor."""
 
     fit: Literal["crop", "scale"] | None = None
     """Fit of recordings from another sensor size: `crop` takes the middle without scaling, `scale` scales the events.
@@ -25,6 +26,10 @@ class FramingConfig(Hints, FilmConfig):
     moving person slowly, scaled to the size of people in training clips; or `full`. Default: `auto` for videos and for
     recordings from a sensor larger than the network's; `full` for other recordings, or if `fit` or a crop or size of
     the video is set."""
+
+
+class FramingConfig(RegionConfig, Hints, FilmConfig):
+    """Framing of recordings and videos for a network; its checkpoint stores the part that `for_checkpoint` returns."""
 
     @property
     def zoom(self) -> float | None:

@@ -2,6 +2,7 @@ from .classifier import Classifier as Classifier
 from .classifier import Prediction as Prediction
 from .classifier import Timeline as Timeline
 from .classifier import as_classifier as as_classifier
+from .config import ClassifyConfig as ClassifyConfig
 from .config import InferConfig as InferConfig
 from .many import Predictions as Predictions
 from .many import infer as infer

@@ -18,6 +18,7 @@ from ..base.errors import CheckpointError, DataError, count_noun
 from ..base.files import check_output
 from ..base.progress import NamedStep, Progress, ignore_progress
 from ..checkpoints.checkpoint import save_checkpoint
+from ..framing import RegionConfig
 from ..networks import estimate_norms, find_norms, run_in_pieces
 from ..results import CHECKPOINT_SUFFIX
 from .classifier import Classifier, as_classifier
@@ -39,7 +40,7 @@ def adapt(
     checkpoint: str | Path | Classifier,
     recordings: str | Path | Sequence[str | Path],
     out: str | Path | None = None,
-    config: InferConfig = InferConfig(),
+    config: RegionConfig = RegionConfig(),
     *,
     overwrite: bool = False,
     progress: Progress = ignore_progress,
@@ -54,7 +55,7 @@ def adapt(
             not changed.
         recordings: Recordings, videos, or folders of these.
         out: Checkpoint file to write (.safetensors). Default: not written.
-        config: Settings of windows and framing, as in the later classification, but by events and without a state.
+        config: Region of interest and fit, as in the later classification.
         overwrite: Replace an existing file.
         progress: Callback with the finished and total number of recordings.
 
@@ -112,17 +113,17 @@ class _Window(NamedTuple):
 
 
 def _sample_windows(
-    classifier: Classifier, recording: Path, config: InferConfig, rng: np.random.Generator, progress: Progress
+    classifier: Classifier, recording: Path, config: RegionConfig, rng: np.random.Generator, progress: Progress
 ) -> list[_Window]:
     """Return a bounded random sample of the windows of a recording that show more than noise."""
-    config = classifier.framed(config.model_copy(update={"stateful": False, "joints": False}))
-    bins = classifier.window_bins(config)
-    source = classifier.open(recording, config, progress=NamedStep(progress, "search", 0, 2))
+    by_events = InferConfig(**config.given, joints=False)
+    bins = classifier.window_bins(by_events)
+    source = classifier.open(recording, by_events, progress=NamedStep(progress, "search", 0, 2))
     reader = Reader(source, bins.step_us, NamedStep(progress, "events", 1, 2))
 
     sample: list[_Window] = []
     counts = []
-    for number, window in enumerate(reader.windows(bins, classifier.hop_us(config))):
+    for number, window in enumerate(reader.windows(bins, classifier.hop_us(by_events))):
         counts.append(window.events)
         sample = heapq.nsmallest(MAX_WINDOWS, [*sample, _Window(rng.random(), number, window.spikes)])
 

@@ -18,7 +18,7 @@ from ..base.progress import NamedStep, Progress, ignore_progress
 from ..checkpoints.checkpoint import ClassifierConfig, as_arrays, digest_of, load_checkpoint, pin_checkpoint
 from ..encoding import BinConfig
 from ..formats import RecordingLike
-from ..framing import EventSource, open_source
+from ..framing import EventSource, FramingConfig, RegionConfig, open_source
 from ..hooks import Adviser, Film, plugins
 from ..results import Basis
 from ..results import Prediction as Prediction  # also a name of `dvspipe.inference`
@@ -143,7 +143,7 @@ class Classifier:
 
         Args:
             recording: File of any readable format, video (converted to events first), or events in memory.
-            config: Settings of windows, segments and framing, and metadata that the file lacks.
+            config: Settings of windows, segments and region, and metadata that the file lacks.
             progress: Callback with the finished and total time; see `classify`.
 
         Returns:
@@ -173,40 +173,45 @@ class Classifier:
         source = self.open(recording, config, progress=search)
         return self.classify(source, config, progress and NamedStep(progress, "classify", 1, 2))
 
-    def framed(self, config: InferConfig) -> InferConfig:
-        """Complete a configuration with the framing and hop that the network was trained with.
+    def framed(self, config: RegionConfig) -> FramingConfig:
+        """Return the framing of the training, with the settings of a configuration.
 
         Example:
             >>> from dvspipe import Classifier, InferConfig
             >>> Classifier.load("gesture").framed(InferConfig(roi="full")).roi
             'full'
         """
-        framed = config.with_defaults(self.config.framing)
-
-        # The hop of the training belongs to its windows, and is not used for other ones.
-        is_set = framed.hop_us is not None or framed.window_us is not None or framed.stateful
-        return framed if is_set else framed.model_copy(update={"hop_us": self.config.hop_us})
+        given = {name: value for name, value in config.given.items() if name in FramingConfig.model_fields}
+        return FramingConfig(**given).with_defaults(self.config.framing)
 
     def open(
-        self, recording: RecordingLike, config: InferConfig = InferConfig(), *, progress: Progress = ignore_progress
+        self,
+        recording: RecordingLike,
+        config: InferConfig = InferConfig(),
+        *,
+        name: str | None = None,
+        progress: Progress = ignore_progress,
     ) -> EventSource:
         """Open a recording or video to classify it.
 
         Args:
             recording: File, or events in memory.
-            config: Settings of the classification. Used here: region of interest, fit to the network's sensor,
-                conversion of videos (default: as in the training), and metadata that the file lacks.
+            config: Settings of the classification. Used here: region of interest, fit to the network's sensor, part of
+                a video, and metadata that the file lacks.
+            name: Name of a video that decides the noise of its events; None: its file name.
             progress: Called with the amount searched for the region of interest and the total.
 
         Raises:
             FileError: If the file is missing or cannot be read.
             DataError: If the recording comes from another sensor than the network's and needs `config.fit`.
         """
-        config = self.framed(config)
+        framing = self.framed(config)
+        if name is not None:
+            framing = framing.for_recording(name)
         is_advised = self.choose_adviser(config) is not None
         file_or_events = Path(recording) if isinstance(recording, str) else recording
 
-        source = open_source(file_or_events, self.config.sensor, config, is_advised=is_advised, progress=progress)
+        source = open_source(file_or_events, self.config.sensor, framing, is_advised=is_advised, progress=progress)
         for warning in source.warnings:
             log.warning("%s", warning)
         return source
@@ -227,7 +232,6 @@ class Classifier:
             FileError: If the recording is corrupted.
             DataError: If the recording has no events or is shorter than half a window.
         """
-        config = self.framed(config)
         film = source.film
         adviser = self.choose_adviser(config, source.name, is_film=film is not None)
         bins = self.window_bins(config)
@@ -360,7 +364,14 @@ class Classifier:
         bins = self.window_bins(config)
         if bins.by != "time":
             return None
-        return config.hop_us or (bins.step_us if config.stateful else bins.tensor_us)
+        if config.hop_us is not None:
+            return config.hop_us
+        if config.stateful:
+            return bins.step_us
+
+        # The hop of the training belongs to its windows, and is not used for other ones.
+        trained_us = self.config.hop_us if config.window_us is None else None
+        return trained_us or bins.tensor_us
 
     def _run_windows(self, reader: Reader, bins: BinConfig, hop_us: int | None) -> Iterator[Output]:
         """Classify sliding windows; the network state is reset for each window."""

@@ -62,8 +62,8 @@ class _Work:
 
         passes = 3 if self.pictures else 2  # search the person, classify, draw pictures
         classifier = self.classifier or _load_classifier(self.run.checkpoint)
-        config = classifier.framed(self.config).for_recording(task.name.as_posix())
-        source = classifier.open(task.source, config, progress=NamedStep(progress, "search", 0, passes))
+        search = NamedStep(progress, "search", 0, passes)
+        source = classifier.open(task.source, self.config, name=task.name.as_posix(), progress=search)
 
         prediction = classifier.classify(source, self.config, NamedStep(progress, "classify", 1, passes))
         prediction = prediction.model_copy(update={"folder": str(task.name), "depends_on": depends_on})
@@ -181,7 +181,7 @@ def infer(
         checkpoint: Run folder, checkpoint file, name of an included classifier, or hf://USER/NAME.
         recordings: Recordings, videos, or folders of these.
         out: Output folder for tables, pictures and report.html. Default: not written.
-        config: Settings of windows, segments and framing, and metadata that recordings lack.
+        config: Settings of windows, segments and region, and metadata that recordings lack.
         labels: Label file, or folder of NAME_labels.csv files, to compute scores. Default: no scores.
         pictures: Write timelines and videos of the recordings to the output folder.
         share: Classify only share I/N of the recordings; default: the share of the task in a SLURM array, otherwise
@@ -207,7 +207,6 @@ def infer(
     label_path = None if labels is None else Path(labels)
     _check_inputs(tasks, label_path)
 
-    framed = classifier.framed(config)
     run = InferenceRun(
         checkpoint=classifier.checkpoint or "",
         network=classifier.digest,
@@ -216,9 +215,9 @@ def infer(
         sensor=str(classifier.config.sensor),
         window_us=classifier.window_bins(config).tensor_us,
         step_us=classifier.config.bins.step_us,
-        hop_us=framed.hop_us,
-        stateful=framed.stateful,
-        settings=framed.part(InferConfig).to_record(),
+        hop_us=classifier.hop_us(config),
+        stateful=config.stateful,
+        settings=config.to_record() | classifier.framed(config).to_record(),
         versions=versions(),
     )
     folder = None if out is None else OutputFolder(Path(out))

@@ -27,12 +27,22 @@ QUIET_SHARE = 0.05  # times with fewer events than this share of busy times are 
 NOISE = 1.6  # times with fewer events than this multiple of calm times are quiet, if calm times show only noise
 
 
-class SegmentConfig(Settings):
-    """Conversion of predictions over time into segments; see `find_segments`."""
+class CertaintyConfig(Settings):
+    """When a class is certain."""
 
     enter: float | None = Field(default=None, ge=0, le=1)
     """Probability that starts a segment of a class; until a class reaches it, the time is uncertain. Default: 0.5, and
     in films the value that was chosen for the classifier and its joint network."""
+
+    @property
+    def threshold(self) -> float:
+        """`enter`, or its default for classifiers that have no value of their own."""
+        return ENTER if self.enter is None else self.enter
+
+
+class SegmentConfig(CertaintyConfig):
+    """Conversion of predictions over time into segments; see `find_segments`."""
+
     leave: float = Field(default=LEAVE, ge=0, le=1)
     """A segment ends if the probability of its class falls below this value; at most `enter`."""
     least_us: int | None = Field(default=None, ge=0, le=10**12)
@@ -45,11 +55,6 @@ class SegmentConfig(Settings):
                 f"leave = {self.leave:g} is larger than enter = {self.threshold:g} (expected at most enter)"
             )
         return self
-
-    @property
-    def threshold(self) -> float:
-        """`enter`, or its default for classifiers that have no value of their own."""
-        return ENTER if self.enter is None else self.enter
 
     def least(self, timeline: Timeline) -> int:
         """Return the minimum length of a segment in microseconds."""

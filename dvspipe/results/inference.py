@@ -60,7 +60,7 @@ class InferenceRun(Record):
     step_us: int
     """Length of a time step in microseconds."""
     hop_us: int | None
-    """Time from one window to the next in microseconds; None: windows are adjacent."""
+    """Time between predictions in microseconds; None: windows have no fixed length."""
     stateful: bool
     """Whether the network keeps its state throughout a recording, without windows."""
     settings: dict[str, JsonValue]

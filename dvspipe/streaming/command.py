@@ -13,7 +13,7 @@ from ..base.interrupts import end_on_interrupt
 from ..base.texts import show_name
 from ..checkpoints.checkpoint import DEFAULT_CHECKPOINT
 from ..cli.screen import screen
-from ..inference import Classifier, InferConfig
+from ..inference import Classifier, ClassifyConfig
 from .actions import ActionConfig
 from .answers import LiveAnswer
 from .running import ActionRunner
@@ -28,7 +28,7 @@ CLEAR_LINE = "\r\x1b[K"
 def live(
     source: str,
     checkpoint: str = DEFAULT_CHECKPOINT,
-    config: InferConfig = InferConfig(),
+    config: ClassifyConfig = ClassifyConfig(),
     acts: ActionConfig = ActionConfig(),
     *,
     on: Sequence[tuple[str, str]] = (),
@@ -41,7 +41,7 @@ def live(
     Args:
         source: Webcam: 0, 1, ...; or a video or recording to replay.
         checkpoint: Run folder, .safetensors file, name of an included classifier, or hf://USER/NAME.
-        config: Settings of windows, segments and framing.
+        config: Settings of windows and region.
         acts: When a gesture acts.
         on: Class and command to run once per gesture of the class, or of any class, with the environment variables
             DVSPIPE_CLASS, DVSPIPE_PROBABILITY and DVSPIPE_T_S. Repeatable.

@@ -26,7 +26,7 @@ from ..formats import WriteOptions, Writer, create_writer
 from ..framing.framing import SLICE_US
 from ..hooks import Watcher
 from ..inference.classifier import Classifier, as_classifier
-from ..inference.config import InferConfig
+from ..inference.config import ClassifyConfig, InferConfig
 from ..inference.stateful import Output, StatefulRun, live_hop
 from ..inference.windows import StepEncoder
 from ..results import Basis
@@ -52,7 +52,7 @@ class LiveViewer(Protocol):
         """See a chunk, and its events on the network's sensor, in the thread that iterates over the session."""
 
 
-def with_hop(config: InferConfig, classifier: Classifier) -> InferConfig:
+def with_hop(config: ClassifyConfig, classifier: Classifier) -> ClassifyConfig:
     """Return the settings with a time between predictions, in steps of the network; default: `live_hop`."""
     bins = classifier.config.bins
     if config.hop_us is not None or bins.by != "time":
@@ -73,7 +73,7 @@ class LiveSession:
     Args:
         source: Source of the stream.
         classifier: Classifier.
-        config: Settings as in `Classifier.classify`; `hop_us` is the time between predictions.
+        config: Settings; `hop_us` is the time between predictions.
         writer: Writer of the events that the network sees; None: do not record them. The file appears at the end.
         capacity: Maximum number of waiting chunks; None: depends on the source.
 
@@ -93,7 +93,7 @@ class LiveSession:
         self,
         source: LiveSource,
         classifier: Classifier,
-        config: InferConfig = InferConfig(),
+        config: ClassifyConfig = ClassifyConfig(),
         *,
         writer: Writer | None = None,
         capacity: int | None = None,
@@ -103,11 +103,12 @@ class LiveSession:
         self.viewer: LiveViewer | None = None
         self._classifier = classifier
 
-        config = classifier.framed(config.model_copy(update={"stateful": True}))
+        # A stream has no segments, so the probability that ends them must not limit `enter`.
+        stateful = InferConfig(**config.given, stateful=True, leave=0.0)
         is_film = isinstance(source.content, Video)
-        adviser = classifier.choose_adviser(config, source.name, is_film=is_film)
+        adviser = classifier.choose_adviser(stateful, source.name, is_film=is_film)
         self._watcher = None if adviser is None else adviser.watch()
-        self._enter = classifier.choose_segments(config, is_film=is_film).threshold
+        self._enter = classifier.choose_segments(stateful, is_film=is_film).threshold
 
         self._capacity = capacity or (VIDEO_CAPACITY if is_film else CAPACITY)
         self._queue = queue.SimpleQueue[Chunk | None]()  # None: the end of the stream
@@ -118,7 +119,7 @@ class LiveSession:
         self._stop = threading.Event()  # for the thread
         self._thread = threading.Thread(target=self._read, name=f"read {source.name}", daemon=True)
 
-        self._start_stages = partial(_Stages, source, classifier, config, self._watcher)
+        self._start_stages = partial(_Stages, source, classifier, stateful, self._watcher)
         self._stages = self._start_stages()
 
     def stop(self) -> None:
@@ -264,7 +265,7 @@ class _Stages:
     ) -> None:
         self._content = source.content
         self._target = classifier.config.sensor
-        self.frame = frame_live(source.name, source.content, self._target, config, watcher)
+        self.frame = frame_live(source.name, source.content, self._target, classifier.framed(config), watcher)
 
         self._bins = bins = classifier.window_bins(config)
         hop = (config.hop_us or bins.step_us) // bins.step_us
@@ -328,7 +329,7 @@ def _draw_content(content: SensorSize | Video, t_us: int, rng: np.random.Generat
 def live(
     source: str | Path | int,
     checkpoint: str | Path | Classifier = DEFAULT_CHECKPOINT,
-    config: InferConfig = InferConfig(),
+    config: ClassifyConfig = ClassifyConfig(),
     *,
     speed: float = 1.0,
     record: str | Path | None = None,
@@ -341,8 +342,7 @@ def live(
     Args:
         source: Webcam: 0, 1, ...; or a video or recording to replay.
         checkpoint: Run folder, .safetensors file, name of an included checkpoint, or hf://USER/NAME.
-        config: Settings of inference, and metadata that a recording lacks; `hop_us` is the time between predictions, by
-            default about 100,000.
+        config: Settings; `hop_us` is the time between predictions, by default about 100,000.
         speed: Speed of a replay, > 0; 1: as recorded.
         record: Event file (.h5, ...) for what the network sees. Default: not recorded.
         overwrite: Replace an existing file of `record`.
@@ -360,7 +360,7 @@ def live(
 
     classifier = as_classifier(checkpoint)
     chosen = with_hop(config, classifier)
-    opened = open_live(str(source), live_settings(classifier.framed(chosen)), speed=speed, hints=chosen)
+    opened = open_live(str(source), live_settings(classifier.framed(chosen)), speed=speed)
 
     options = WriteOptions(source=Path(str(source)).name, overwrite=overwrite)
     writer = None if record is None else create_writer(Path(record), classifier.config.sensor, options)

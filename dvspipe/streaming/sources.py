@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..base.errors import ConfigError, FileError, VideoError
 from ..base.files import explain_missing
 from ..events import Events, SensorSize
-from ..formats import NO_HINTS, Hints, Recording, open_recording
+from ..formats import Recording, open_recording
 from ..recordings.sources import is_video
 from ..video.config import VideoSettings
 from ..video.frames import Frame
@@ -145,20 +145,13 @@ def _read_recording(recording: Recording) -> Iterator[Events]:
             rest = rest[stop:]
 
 
-def open_live(
-    source: str | Path,
-    video: VideoSettings = VideoSettings(),
-    *,
-    speed: float = 1.0,
-    hints: Hints = NO_HINTS,
-) -> LiveSource:
+def open_live(source: str | Path, video: VideoSettings = VideoSettings(), *, speed: float = 1.0) -> LiveSource:
     """Open the source of a live stream.
 
     Args:
         source: Number of a webcam; or a video or recording, which is replayed.
         video: Settings for reading videos and webcams.
         speed: Speed of the replay, > 0; 1: as recorded.
-        hints: Metadata that a recording lacks.
 
     Raises:
         ConfigError: If the speed is not positive, or a webcam has a speed.
@@ -181,5 +174,5 @@ def open_live(
         film = open_video(path, video)
         return LiveSource(film.name, film, film.frames, speed)
 
-    recording = open_recording(path, hints)
+    recording = open_recording(path)
     return LiveSource(str(path), recording.sensor, partial(_read_recording, recording), speed)

@@ -13,12 +13,29 @@ from ..events.sensor import REGION_PATTERN, SIZE_PATTERN
 FOLDER_FPS = 30.0  # default frame rate of an image folder without times
 
 
-class VideoSettings(Settings):
-    """Settings for reading a video: frame times, transfer curve, crop, size and time range."""
+class ClipSettings(Settings):
+    """Frame rate of a video, and its part to read."""
 
     fps: float | None = Field(default=None, gt=0, le=1e6)
     """Frames per second, replacing the times in the video. Default: times in the video; 30 for an image folder without
     times."""
+    start_s: float = Field(default=0.0, ge=0)
+    """Start time in seconds (inclusive)."""
+    stop_s: float | None = Field(default=None, gt=0)
+    """Stop time in seconds (exclusive); default: end of the video."""
+
+    @model_validator(mode="after")
+    def _stop_after_start(self) -> Self:
+        if self.stop_s is not None and self.stop_s <= self.start_s:
+            raise ConfigError(
+                f"wrong stop time (found {self.stop_s:g} s, expected more than the start {self.start_s:g} s)"
+            )
+        return self
+
+
+class VideoSettings(ClipSettings):
+    """Settings for reading a video: frame times, transfer curve, crop, size and time range."""
+
     timestamps: str | None = None
     """File of frame times, replacing the times in the video. One line per frame: a time, optionally followed by the
     image name. Default for an image folder: its `timestamps.txt` or `images.csv`."""
@@ -32,15 +49,3 @@ class VideoSettings(Settings):
     """Crop region, WIDTHxHEIGHT+LEFT+TOP in pixels of the video."""
     resize: str | None = Field(default=None, pattern=SIZE_PATTERN)
     """Output size after cropping, WIDTHxHEIGHT in pixels."""
-    start_s: float = Field(default=0.0, ge=0)
-    """Start time in seconds (inclusive)."""
-    stop_s: float | None = Field(default=None, gt=0)
-    """Stop time in seconds (exclusive); default: end of the video."""
-
-    @model_validator(mode="after")
-    def _stop_after_start(self) -> Self:
-        if self.stop_s is not None and self.stop_s <= self.start_s:
-            raise ConfigError(
-                f"wrong stop time (found {self.stop_s:g} s, expected more than the start {self.start_s:g} s)"
-            )
-        return self

@@ -22,7 +22,6 @@ from dvspipe.framing import FramingConfig
 from dvspipe.framing.fitting import fit_events, start_fit
 from dvspipe.framing.framing import Framing, RegionTrack, find_framing, follow_events, plan_following
 from dvspipe.framing.opening import open_source
-from dvspipe.inference import InferConfig
 from dvspipe.report.config import PreviewSettings
 from dvspipe.report.painter import Box, Caption, EventPainter
 from dvspipe.report.style import LIGHT
@@ -169,9 +168,9 @@ def test_complete_picture_is_used_without_motion() -> None:
     assert find_framing([noise], LARGE, TARGET) is None
     assert find_framing([Events.empty(LARGE)], LARGE, TARGET) is None
     for one in (noise, Events.empty(LARGE)):
-        source = open_source(one, TARGET, InferConfig())
+        source = open_source(one, TARGET, FramingConfig())
         assert [(look.t_us, str(look)) for look in source.looked_at] == [(None, "240x180+0+0")]
-        complete = open_source(one, TARGET, InferConfig(fit="scale"))
+        complete = open_source(one, TARGET, FramingConfig(fit="scale"))
         assert concatenate(source.read_fitted(), TARGET) == concatenate(complete.read_fitted(), TARGET)
         assert concatenate(source.read_fitted(), TARGET) == frame_events(one, TARGET)
 
@@ -183,7 +182,7 @@ def test_complete_picture_is_used_if_motion_fills_it() -> None:
 
 def test_source_yields_the_events_of_frame_events() -> None:
     events = with_noise(moving_object(150, 20), 0.1)
-    source = open_source(events, TARGET, InferConfig())
+    source = open_source(events, TARGET, FramingConfig())
     assert concatenate(source.read_fitted(), TARGET) == frame_events(events, TARGET)
     (look,) = source.looked_at
     assert look.width / look.height == pytest.approx(TARGET.width / TARGET.height, rel=0.05)
@@ -206,7 +205,7 @@ def write_bar(path: Path, region: Region, picture: SensorSize) -> None:
 def test_video_is_cropped_to_the_moving_person_before_simulation(tmp_path: Path) -> None:
     picture = SensorSize(width=400, height=300)
     write_bar(tmp_path / "bar.webm", Region(280, 50, SensorSize(width=60, height=60)), picture)
-    source = open_source(tmp_path / "bar.webm", TARGET, InferConfig())
+    source = open_source(tmp_path / "bar.webm", TARGET, FramingConfig())
     (look,) = source.looked_at
     assert look.left + look.width / 2 == pytest.approx(310, abs=8)
     assert look.top < 70
@@ -214,7 +213,7 @@ def test_video_is_cropped_to_the_moving_person_before_simulation(tmp_path: Path)
     framed = concatenate(source.read_fitted(), TARGET)
     assert np.median(framed.x) == pytest.approx(TARGET.width / 2, abs=4)
     assert (source.picture, source.overview.sensor) == (picture, SensorSize(width=256, height=192))
-    complete = open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi="full"))
+    complete = open_source(tmp_path / "bar.webm", TARGET, FramingConfig(roi="full"))
     assert [str(look) for look in complete.looked_at] == ["400x300+0+0"]
     assert complete.events.sensor == SensorSize(width=32, height=24)
 
@@ -222,7 +221,7 @@ def test_video_is_cropped_to_the_moving_person_before_simulation(tmp_path: Path)
 @pytest.mark.parametrize("over", [{"crop": "100x80+10+20"}, {"resize": "100x80"}])
 def test_video_with_crop_or_size_is_not_searched(over: dict[str, Any], tmp_path: Path) -> None:
     write_bar(tmp_path / "bar.webm", Region(20, 30, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
-    config = InferConfig(**over)
+    config = FramingConfig(**over)
     source = open_source(tmp_path / "bar.webm", TARGET, config)
     assert [str(look) for look in source.looked_at] == ["100x80+0+0"]
 
@@ -230,10 +229,10 @@ def test_video_with_crop_or_size_is_not_searched(over: dict[str, Any], tmp_path:
 def test_found_region_can_be_passed_as_roi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dvspipe.people.films.track_person", lambda _: None)  # tracking takes 2 s, and finds nobody
     write_bar(tmp_path / "bar.webm", Region(0, 0, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
-    found = open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi="auto"))
+    found = open_source(tmp_path / "bar.webm", TARGET, FramingConfig(roi="auto"))
     (look,) = found.looked_at
     assert (look.left < 0) or (look.top < 0)
-    given = open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi=str(look)))
+    given = open_source(tmp_path / "bar.webm", TARGET, FramingConfig(roi=str(look)))
     assert given.looked_at == found.looked_at
     there, here = (concatenate(source.read_fitted(), TARGET) for source in (found, given))
     assert len(here) == pytest.approx(len(there), rel=0.1)
@@ -244,7 +243,7 @@ def test_region_outside_the_video_is_rejected(tmp_path: Path) -> None:
     write_bar(tmp_path / "bar.webm", Region(0, 0, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
     for roi, found in (("0x0+1+1", "'0x0+1+1'"), ("9x9+160+1", ("9x9+160+1", "160x120"))):
         with raises(EventError, "bar.webm", found) as caught:
-            open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi=roi))
+            open_source(tmp_path / "bar.webm", TARGET, FramingConfig(roi=roi))
         assert "sensor" not in str(caught.value)
 
 

@@ -35,6 +35,7 @@ from dvspipe.base.progress import CurrentStep
 from dvspipe.encoding import BinConfig, encode
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import write
+from dvspipe.framing import FramingConfig
 from dvspipe.hooks import hookimpl, plugins
 from dvspipe.inference import (
     Classifier,
@@ -290,7 +291,9 @@ def test_windows_that_do_not_fit_the_network_are_errors(
 
 
 def test_video_in_a_folder_has_the_noise_of_its_conversion(tmp_path: Path) -> None:
-    classifier = untrained()
+    network = untrained()
+    framing = FramingConfig(roi="full", shot_noise_rate_hz=50)
+    classifier = Classifier(network.config.model_copy(update={"framing": framing}), network.network)
     size = classifier.config.sensor
     (tmp_path / "films" / "a").mkdir(parents=True)
     still = [Frame(33_333 * k, np.full((size.height, size.width), 40, np.uint8)) for k in range(12)]
@@ -298,9 +301,8 @@ def test_video_in_a_folder_has_the_noise_of_its_conversion(tmp_path: Path) -> No
     [conversion] = plan_conversions(tmp_path / "films", tmp_path / "events")
     [converted] = convert_many([conversion], ConvertConfig(shot_noise_rate_hz=50))
 
-    config = InferConfig(roi="full", shot_noise_rate_hz=50)
-    [film] = dvspipe.infer(classifier, [tmp_path / "films"], config=config)
-    recording = classifier.predict(conversion.target, config)
+    [film] = dvspipe.infer(classifier, [tmp_path / "films"])
+    recording = classifier.predict(conversion.target)
     assert converted.result().events == film.events > 100
     assert np.array_equal(film.timeline.probabilities, recording.timeline.probabilities)
 

@@ -16,7 +16,8 @@ from dvspipe.base.gestures import GESTURES
 from dvspipe.checkpoints.checkpoint import ClassifierConfig
 from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize
-from dvspipe.inference import Classifier, InferConfig
+from dvspipe.framing import FramingConfig
+from dvspipe.inference import Classifier, ClassifyConfig
 from dvspipe.networks import NetworkConfig
 from dvspipe.people.advice import JointAdviser
 from dvspipe.people.joints import JointClassifier, find_joints
@@ -110,29 +111,29 @@ def pushed(count: int) -> PushedSource:
     return source
 
 
-def answers_of(config: InferConfig) -> list[LiveAnswer]:
+def answers_of(config: ClassifyConfig) -> list[LiveAnswer]:
     session = LiveSession(pushed(60), gestures(), config, capacity=1000)
     return [answer for answer in session if answer.label is not None]
 
 
 def test_session_says_whether_joints_were_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dvspipe.people.live.PoseNetwork", lambda: look_until(1000))
-    bases = [answer.basis for answer in answers_of(InferConfig(roi="full"))]
+    bases = [answer.basis for answer in answers_of(ClassifyConfig(roi="full"))]
     assert bases[0] == "events"
     assert bases[-1] == "joints and events"
-    assert {answer.basis for answer in answers_of(InferConfig(roi="full", joints=False))} == {"events"}
+    assert {answer.basis for answer in answers_of(ClassifyConfig(roi="full", joints=False))} == {"events"}
 
 
 def test_classifier_without_joints_is_refused() -> None:
     with raises(ConfigError, "joints", "gesture"):
-        LiveSession(pushed(2), gestures(("one", "two")), InferConfig(joints=True))
+        LiveSession(pushed(2), gestures(("one", "two")), ClassifyConfig(joints=True))
 
 
 def follow(look: Callable[..., Sighting], count: int) -> list[int]:
     """Return the left edge of the region after each frame; -1: the complete picture."""
     watcher = LiveJoints(included(), look)
     target = SensorSize(width=24, height=24)
-    framer = frame_live("film", PushedSource("film", SIZE).content, target, InferConfig(), watcher)
+    framer = frame_live("film", PushedSource("film", SIZE).content, target, FramingConfig(), watcher)
     assert isinstance(framer, LiveFollower)
     lefts = []
 

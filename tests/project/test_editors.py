@@ -12,7 +12,7 @@ import dvspipe
 from dvspipe import ConvertConfig, FilterConfig, InferConfig, TrainConfig
 
 dvspipe.convert("clip.mp4", "events.h5", ConvertConfig(pos_thres=0.15, upsample="auto", sort=True))
-dvspipe.infer("gesture", "events.h5", config=InferConfig(roi="auto", pos_thres=0.3, sensor="346x260"))
+dvspipe.infer("gesture", "events.h5", config=InferConfig(roi="auto", enter=0.3, sensor="346x260"))
 dvspipe.train("recordings", TrainConfig(network="mlp", channels=(64,), rule="eprop", epochs=5))
 dvspipe.convert("clip.mp4", "events.h5", ConvertConfig(pos_thress=0.15))  # wrong
 dvspipe.filter("events.h5", "clean.h5", FilterConfig(refractory_us="500 us"))  # wrong

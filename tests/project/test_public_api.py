@@ -17,7 +17,7 @@ import dvspipe
 from dvspipe import Events
 from dvspipe.events.filter_config import FilterConfig
 from dvspipe.formats import Hints
-from dvspipe.inference import InferConfig
+from dvspipe.inference import ClassifyConfig, InferConfig
 from dvspipe.video.writing import write_video
 
 
@@ -74,7 +74,7 @@ def test_public_functions_accept_path_strings(tmp_path: Path) -> None:
         "frames": lambda: dvspipe.frames(texts["a.h5"], f"{tmp_path}/frames"),
         "spikes": lambda: dvspipe.spikes(f"{tmp_path}/a.png", f"{tmp_path}/raster.png", resize="3x2"),
         "live": lambda: next(
-            iter(dvspipe.live(texts["a.h5"], checkpoint, InferConfig(fit="scale", sensor="34x34"), speed=1000000.0))
+            iter(dvspipe.live(texts["a.h5"], checkpoint, ClassifyConfig(fit="scale"), speed=1000000.0))
         ),
         "Classifier": lambda: dvspipe.Classifier.load(checkpoint).predict(texts["a.h5"], InferConfig(sensor="34x34")),
     }

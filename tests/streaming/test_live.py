@@ -27,7 +27,8 @@ from dvspipe.base.interrupts import end_on_interrupt
 from dvspipe.checkpoints.checkpoint import save_checkpoint
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import WriteOptions, Writer, create_writer, read, write
-from dvspipe.inference import Classifier, InferConfig
+from dvspipe.framing import FramingConfig
+from dvspipe.inference import Classifier, ClassifyConfig, InferConfig
 from dvspipe.inference.stateful import StatefulRun, group_steps
 from dvspipe.inference.windows import encode_steps
 from dvspipe.results import Timeline
@@ -72,7 +73,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def answers_of(
     source: LiveSource,
     classifier: Classifier,
-    config: InferConfig = InferConfig(),
+    config: ClassifyConfig = ClassifyConfig(),
     *,
     writer: Writer | None = None,
     capacity: int = 100_000,
@@ -97,9 +98,8 @@ def assert_equal(answers: list[LiveAnswer], timeline: Timeline | None) -> None:
 def test_answers_equal_stateful_inference_to_the_last_bit(
     classifier: Classifier, recording: Path, hop_us: int | None
 ) -> None:
-    config = InferConfig(hop_us=hop_us)
-    answers = answers_of(open_live(recording, speed=FAST), classifier, config=config)
-    expected = classifier.predict(recording, config.model_copy(update={"stateful": True}))
+    answers = answers_of(open_live(recording, speed=FAST), classifier, ClassifyConfig(hop_us=hop_us))
+    expected = classifier.predict(recording, InferConfig(hop_us=hop_us, stateful=True))
     assert_equal(answers, expected.timeline)
     assert {answer.dropped for answer in answers} == {0}
 
@@ -109,9 +109,8 @@ def test_film_has_the_answers_of_inference_on_the_film(classifier: Classifier, t
     frames = (Frame(40_000 * n, rng.integers(0, 256, (24, 32), np.uint8)) for n in range(15))
     film = tmp_path / "film.webm"
     write_video(film, frames)
-    config = InferConfig(roi="full")
-    answers = answers_of(open_live(film, speed=FAST), classifier, config=config)
-    assert_equal(answers, classifier.predict(film, config.model_copy(update={"stateful": True})).timeline)
+    answers = answers_of(open_live(film, speed=FAST), classifier, ClassifyConfig(roi="full"))
+    assert_equal(answers, classifier.predict(film, InferConfig(roi="full", stateful=True)).timeline)
 
 
 def test_pushed_pictures_have_the_answers_of_their_film(classifier: Classifier, tmp_path: Path) -> None:
@@ -125,7 +124,7 @@ def test_pushed_pictures_have_the_answers_of_their_film(classifier: Classifier, 
     film.mkdir()
     for number, (_, picture) in enumerate(pictures):
         cv2.imwrite(str(film / f"{number:02}.png"), picture)
-    config = InferConfig(roi="full")
+    config = ClassifyConfig(roi="full")
     answers = answers_of(source, classifier, config=config)
     expected = answers_of(open_live(film, VideoSettings(fps=25), speed=FAST), classifier, config=config)
     assert answers
@@ -258,7 +257,7 @@ def test_frames_of_a_webcam_are_classified_until_it_is_unplugged(
     monkeypatch.setattr("dvspipe.video.opencv.cv2.VideoCapture", Camera)
     answers = list[LiveAnswer]()
     with raises(VideoError, "camera 0"):
-        for answer in LiveSession(open_live("0"), classifier, InferConfig(roi="full"), capacity=1000):
+        for answer in LiveSession(open_live("0"), classifier, ClassifyConfig(roi="full"), capacity=1000):
             answers.append(answer)
     assert len(answers) > 1
     assert {answer.dropped for answer in answers} == {0}
@@ -285,9 +284,9 @@ def test_sensor_and_settings_are_checked_before_the_start(classifier: Classifier
     with raises(DataError, "8x6", BAR_SENSOR):
         LiveSession(open_live(tmp_path / "small.h5"), classifier)
     with raises(ConfigError, "hop_us", 30000):
-        LiveSession(open_live(tmp_path / "small.h5"), classifier, InferConfig(fit="scale", hop_us=30_000))
+        LiveSession(open_live(tmp_path / "small.h5"), classifier, ClassifyConfig(fit="scale", hop_us=30_000))
     with raises(ConfigError, "joints"):
-        LiveSession(open_live(tmp_path / "small.h5"), classifier, InferConfig(fit="scale", joints=True))
+        LiveSession(open_live(tmp_path / "small.h5"), classifier, ClassifyConfig(fit="scale", joints=True))
 
 
 # End
@@ -410,7 +409,7 @@ def test_live_region_finds_and_follows_the_moving_object() -> None:
 
 def test_followed_events_stay_on_the_network_sensor_and_in_order() -> None:
     size, target = SensorSize(width=320, height=240), SensorSize(width=32, height=24)
-    framer = frame_live("camera", size, target, InferConfig())
+    framer = frame_live("camera", size, target, FramingConfig())
     parts = [framer(blob(60, 100, start_us=500_000 * n, seconds=0.5, seed=n)) for n in range(8)]
     assert {part.sensor for part in parts} == {target}
     assert len(parts[-1]) > 2 * len(parts[0])  # enlarged, compared with the complete picture
@@ -460,7 +459,7 @@ def test_command_acts_on_a_replayed_gesture(checkpoint: Path, tmp_path: Path) ->
     write(tmp_path / "bar.h5", moving_bar(0, 0, windows=3))
     code = f"import os, pathlib; pathlib.Path({str(tmp_path / 'acted')!r}).write_text(os.environ['DVSPIPE_CLASS'])"
     command = shlex.join([sys.executable, "-c", code])
-    times = ["--hold-s", "0", "--enter", "0", "--leave", "0"]
+    times = ["--hold-s", "0", "--enter", "0"]
 
     result = dvspipe("live", tmp_path / "bar.h5", checkpoint, "--on", "any", command, *times)
     assert (tmp_path / "acted").read_text() in BAR_CLASSES
@@ -471,7 +470,7 @@ def test_command_acts_on_a_replayed_gesture(checkpoint: Path, tmp_path: Path) ->
 def test_sigterm_ends_the_command_and_the_programs_of_its_gestures(checkpoint: Path, tmp_path: Path) -> None:
     write(tmp_path / "bar.h5", moving_bar(0, 0, windows=3))
     child = "import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(1000)"
-    acts = ["--on", "any", shlex.join([sys.executable, "-c", child]), "--hold-s", "0", "--enter", "0", "--leave", "0"]
+    acts = ["--on", "any", shlex.join([sys.executable, "-c", child]), "--hold-s", "0", "--enter", "0"]
     command = [sys.executable, "-m", "dvspipe", "live", "bar.h5", str(checkpoint), "--speed", "0.01", *acts]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():

@@ -18,7 +18,7 @@ from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.framing import FramingConfig
-from dvspipe.inference import Classifier, InferConfig
+from dvspipe.inference import Classifier
 from dvspipe.networks import NetworkConfig
 from dvspipe.training import TrainConfig, choose_settings
 from dvspipe.video.frames import Frame
@@ -92,8 +92,8 @@ def test_inference_frames_recordings_as_in_the_test(data: dict[str, Any], movers
 
 def test_given_framing_replaces_the_training_framing() -> None:
     trained = FramingConfig(fit="crop", resize="64x48", pos_thres=0.3)
-    assert InferConfig().with_defaults(trained) == InferConfig(**trained.model_dump())
-    given = InferConfig(roi="auto", upsample=4).with_defaults(trained)
+    assert FramingConfig().with_defaults(trained) == trained
+    given = FramingConfig(roi="auto", upsample=4).with_defaults(trained)
     assert (given.roi, given.fit, given.resize) == ("auto", None, None)
     assert (given.upsample, given.pos_thres) == (4, 0.3)
 
