@@ -27,7 +27,6 @@ LIGHT: Mapping[str, Sequence[str]] = {
     "doctor": (),
     "convert": (str(VIDEO), "-o", "events.h5"),
     "info": ("events.h5",),
-    "check": ("events.h5",),
     "view": ("events.h5", "-o", "sheet.png"),
     "frames": ("events.h5", "-o", "frames", "--every-us", "100000"),
     "cut": ("events.h5", "-o", "part.h5", "--start-s", "0.1", "--stop-s", "0.6"),
