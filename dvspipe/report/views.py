@@ -11,7 +11,7 @@ from ..base.files import claim_output, require_suffix
 from ..base.progress import NamedStep, Progress, ignore_progress
 from ..base.texts import Described, show_name
 from ..events import Events, Region, RegionLike
-from ..formats import NO_HINTS, Hints, RecordingLike, open_recording
+from ..formats import RecordingLike, open_recording
 from ..formats.source import Extent
 from ..recordings.editing import RecordingPart, select_part
 from ..recordings.sources import is_video
@@ -98,7 +98,6 @@ def view(
     region: RegionLike | None = None,
     chart: PlotKind | None = None,
     beside: str | Path | None = None,
-    hints: Hints = NO_HINTS,
     overwrite: bool = False,
     progress: Progress = ignore_progress,
 ) -> View:
@@ -113,7 +112,6 @@ def view(
         region: Region of the sensor, such as 128x128+20+10. Default: complete sensor.
         chart: Chart to draw instead of pictures (.png): cloud in space and time, raster plot, or event rate.
         beside: Source video to show next to the events.
-        hints: Metadata that the recording does not store.
         overwrite: Replace an existing file.
         progress: Called with the number of steps done, reading and showing, and their total.
 
@@ -139,7 +137,7 @@ def view(
     claim_output(path, overwrite=overwrite)
     if not isinstance(recording, Events):
         _refuse_video(Path(recording))
-    part = select_part(open_recording(recording, hints), start_s, stop_s, region)
+    part = select_part(open_recording(recording), start_s, stop_s, region)
     extent = part.extent(NamedStep(progress, "events", 0, 2))
     if not (part.is_complete or extent.events):
         raise EventError(f"{part.recording.path}: no events in this part")

@@ -160,7 +160,7 @@ def test_convert_cut_merge_and_filter_recordings(tmp_path: Path) -> None:
     outside = dvspipe("cut", "a.h5", "-o", "cut2.h5", "--region", "100x90+200+10", cwd=tmp_path, code=2).stderr
     assert "a.h5: region 100x90+200+10" in outside
     assert not (tmp_path / "cut2.h5").exists()
-    dvspipe("merge", "a.h5", "a.csv", "-o", "both.h5", "--sensor", "240x180", cwd=tmp_path)
+    dvspipe("merge", "a.h5", "a.csv", "-o", "both.h5", cwd=tmp_path)
     assert np.array_equal(read(tmp_path / "both.h5").t, np.repeat(events.t, 2))
     dvspipe("merge", "a.h5", "a.h5", "-o", "long.h5", "--gap-us", 5000, cwd=tmp_path)
     assert read(tmp_path / "long.h5").duration_us == 2 * events.duration_us + 5000
@@ -558,6 +558,7 @@ def test_ctrl_c_stops_conversion_without_output(tmp_path: Path) -> None:
             "; use --fps 30, or --time-unit us to set it",
         ),
         ("train", "a: no sensor; use sensor=WxH to set it", "; use sensor=WxH to set it"),
+        ("view", "a: no sensor; use sensor=WxH to set it", "; use dvspipe convert --sensor WxH to set it"),
         ("data stats", "out: use of a file", ": use of a file"),
     ],
 )
