@@ -187,6 +187,8 @@ def run(arguments: Sequence[str]) -> None:
 def spell_options(message: str, app: App, names: Sequence[str]) -> str:
     """Return a message whose advice has the options of a command as they are typed, instead of their Python names.
 
+    A file that needs an option of reading it, which the command lacks, is converted with this option first.
+
     Args:
         message: Message that ends with `; use NAME=VALUE ...` or `; use NAME ...`.
         app: Command line.
@@ -198,9 +200,19 @@ def spell_options(message: str, app: App, names: Sequence[str]) -> str:
             command = command[name]
     options = {name for argument in command.assemble_argument_collection() for name in argument.names}
 
+    from ..recordings.config import ConvertConfig  # only errors need it
+
+    takes_words = any("KEY=VALUE" in option for option in options)
+    of_convert = set() if takes_words else ConvertConfig.model_fields.keys()
+
     def spell(match: re.Match[str]) -> str:
-        option = f"--{(match[1] or match[2]).replace('_', '-')}"
-        return match[0] if option not in options else f"{option} " if match[2] else option
+        name = match[1] or match[2]
+        option = f"--{name.replace('_', '-')}"
+        if option not in options:
+            if name not in of_convert:
+                return match[0]
+            option = f"dvspipe convert {option}"
+        return f"{option} " if match[2] else option
 
     problem, use, advice = message.partition("; use ")
     return problem + use + re.sub(r"^([a-z_]+)(?![\w=])|\b([a-z_]+)=", spell, advice)

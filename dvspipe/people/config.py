@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ..video.config import VideoSettings
+from ..video.config import ClipSettings
 
 
-class TrackSettings(VideoSettings):
-    """Settings for reading a video and tracking the person in it."""
+class TrackSettings(ClipSettings):
+    """Settings for reading a part of a video and tracking the person in it."""
 
     max_fps: float = Field(default=30.0, gt=0, le=1000)
     """Maximum number of processed pictures per second; others are skipped. Clapping at 3 to 5 Hz needs 15 or more."""

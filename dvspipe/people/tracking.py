@@ -16,6 +16,7 @@ from ..base.errors import VideoError
 from ..base.files import check_output
 from ..base.progress import Progress, ignore_progress
 from ..events import SensorSize
+from ..video.config import ClipSettings, VideoSettings
 from ..video.names import camera_of
 from ..video.opencv import cv2
 from ..video.opening import open_video
@@ -358,7 +359,7 @@ def track(
     if camera_of(source) is not None:
         raise VideoError(f"{source}: cannot track a camera (expected a video file or a folder of images)")
 
-    film = open_video(source, config)
+    film = open_video(source, VideoSettings(**config.part(ClipSettings).given))
     count = film.estimate_selected()
     tracked = track_pictures(film.pictures(), film.size, config, name=film.name, progress=progress, count=count)
     if (people := int(tracked.people.max())) > 1:

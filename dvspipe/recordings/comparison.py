@@ -19,7 +19,7 @@ from ..base.texts import Described, TextTable
 from ..events import Events, concatenate
 from ..events.correlation import correlate
 from ..events.filters import count_pixels
-from ..formats import NO_HINTS, Hints, RecordingLike, open_recording
+from ..formats import RecordingLike, open_recording
 from .editing import find_common_sensor, require_pixels
 
 REACH_US = 50_000  # maximum distance of a nearest event
@@ -87,7 +87,6 @@ def compare(
     a: RecordingLike,
     b: RecordingLike,
     *,
-    hints: Hints = NO_HINTS,
     progress: Progress = ignore_progress,
 ) -> Comparison:
     """Compare two recordings of the same scene: event rates, event counts per pixel, and event times.
@@ -95,7 +94,6 @@ def compare(
     Args:
         a: Reference recording, such as a real one; may be empty.
         b: Recording to compare with it, such as a simulated one, with the same sensor size and clock; may be empty.
-        hints: Metadata that the recordings do not store.
         progress: Called with the amount read and the total.
 
     Raises:
@@ -109,7 +107,7 @@ def compare(
         >>> comparison.events_ratio, comparison.nearest_to_a_us, comparison.alone_b
         (1.0, 20.0, 0.0)
     """
-    opened = [open_recording(recording, hints) for recording in (a, b)]
+    opened = [open_recording(recording) for recording in (a, b)]
     sensor = find_common_sensor(opened)
     require_pixels(opened[0])
     steps = [NamedStep(progress, name, number, len(STEPS)) for number, name in enumerate(STEPS)]

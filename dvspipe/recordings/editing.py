@@ -16,7 +16,7 @@ from ..base.progress import NamedStep, Progress, ignore_progress
 from ..events import Events, Region, RegionLike, SensorSize, TimeSpan, join_streams, merge_streams
 from ..events.filter_config import FilterConfig
 from ..events.filters import FilterCounts, check_pixels, count_pixels, filter_stream, find_hot_pixels
-from ..formats import NO_HINTS, Hints, Recording, RecordingLike, open_recording
+from ..formats import Recording, RecordingLike, open_recording
 from ..formats.recordings import count_events
 from ..formats.source import Extent
 from .output import Conversion, write_stream
@@ -178,7 +178,6 @@ def cut(
     stop_s: float | None = None,
     region: RegionLike | None = None,
     overwrite: bool = False,
-    hints: Hints = NO_HINTS,
     progress: Progress = ignore_progress,
 ) -> Conversion:
     """Cut a recording in time and in space; event times do not change.
@@ -191,7 +190,6 @@ def cut(
         region: Region of the sensor, such as 128x128+20+10; its upper left corner becomes the origin. Default: complete
             sensor.
         overwrite: Replace an existing file.
-        hints: Metadata that the recording does not store.
         progress: Called with the amount done and the total.
 
     Raises:
@@ -203,7 +201,7 @@ def cut(
         >>> cut(events, tmp_path / "part.h5", start_s=0.5, stop_s=1.0, region="5x4+2+1").events
         1
     """
-    part = select_part(open_recording(recording, hints), start_s, stop_s, region)
+    part = select_part(open_recording(recording), start_s, stop_s, region)
     return write_stream(out, part.chunks(progress), part.sensor, [part.recording], overwrite=overwrite)
 
 
@@ -213,7 +211,6 @@ def filter(  # noqa: A001
     config: FilterConfig = FilterConfig(),
     *,
     overwrite: bool = False,
-    hints: Hints = NO_HINTS,
     progress: Progress = ignore_progress,
 ) -> Conversion:
     """Remove noise: hot pixels, events in the refractory period, isolated background activity.
@@ -223,7 +220,6 @@ def filter(  # noqa: A001
         out: Output file; its suffix selects the format.
         config: Settings of the filters.
         overwrite: Replace an existing file.
-        hints: Metadata that the recording does not store.
         progress: Called with the amount done and the total.
 
     Raises:
@@ -238,7 +234,7 @@ def filter(  # noqa: A001
     if not config.active:
         raise ConfigError("no filter is on; turn on hot_pixels, or set refractory_us or activity_us to microseconds")
 
-    part = select_part(open_recording(recording, hints))
+    part = select_part(open_recording(recording))
     written, counts = write_filtered(part, out, config, overwrite=overwrite, progress=progress)
     log.info("%s: %s", part.recording.path, counts)
     return written
@@ -250,7 +246,6 @@ def merge(
     *,
     gap_us: int | None = None,
     overwrite: bool = False,
-    hints: Hints = NO_HINTS,
     progress: Progress = ignore_progress,
 ) -> Conversion:
     """Merge recordings of one sensor into one, by event times or one after another.
@@ -261,7 +256,6 @@ def merge(
         gap_us: One after another: shift each recording to begin this many microseconds after the end of the previous
             one, >= 0. Default: keep all times, and merge by time.
         overwrite: Replace an existing file.
-        hints: Metadata that the recordings do not store.
         progress: Called with the amount done and the total.
 
     Raises:
@@ -273,7 +267,7 @@ def merge(
         >>> merge([a, b], tmp_path / "both.h5", gap_us=100).duration_us
         110
     """
-    opened = [open_recording(recording, hints) for recording in recordings]
+    opened = [open_recording(recording) for recording in recordings]
     sensor = find_common_sensor(opened)
     steps = _split_progress(progress, len(opened))
     streams = [one.chunks(progress=step) for one, step in zip(opened, steps, strict=True)]

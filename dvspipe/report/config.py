@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from ..base.errors import ConfigError
 from ..base.settings import Settings
 from ..encoding.config import FrameConfig
-from ..formats import Hints
 
 PREVIEW_SUFFIXES = (".webm", ".mp4", ".gif", ".png")
 MIN_PLAY_S = 2.0  # shorter recordings are played slower
@@ -56,8 +55,8 @@ class PreviewSettings(Settings):
         return self.step_us / self.speed * 1e-6
 
 
-class FrameSettings(Hints, FrameConfig):
-    """Settings of the frames of a data set, and metadata that recordings lack.
+class FrameSettings(FrameConfig):
+    """Settings of the frames of a data set.
 
     They are stored in the output folder, in frames.json.
     """

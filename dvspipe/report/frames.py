@@ -82,8 +82,7 @@ def frames(
     Args:
         source: Recording, or folder of recordings, searched recursively.
         out: Output folder.
-        config: Settings of the frames, and metadata that recordings lack. Without `every_us` and `every_events`:
-            windows of 33,333 us.
+        config: Settings of the frames. Without `every_us` and `every_events`: windows of 33,333 us.
         jobs: Number of worker processes, or the address of a Ray cluster: ray, or ray://HOST:PORT.
         overwrite: Remove the frames of earlier runs first.
         progress: Called with the number of recordings done and the total.
@@ -176,7 +175,7 @@ class _FrameWriter:
 
     def __call__(self, task: _FrameTask, progress: Progress = ignore_progress) -> FrameCount:
         """Write the frames of a recording, and then its table; an error leaves neither."""
-        recording = open_recording(task.source, self.settings)
+        recording = open_recording(task.source)
         table = task.folder / TIMES
         done = 0.0, 0.0
         rows: list[tuple[str, int, int, int]] = []

@@ -6,12 +6,12 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.errors import Brief, ConfigError, EventError, count_noun
+from ..base.errors import Brief, ConfigError, count_noun
 from ..base.files import claim_output, require_suffix
 from ..base.progress import NamedStep, Progress, ignore_progress
 from ..base.texts import Described, show_name
-from ..events import Events, Region, RegionLike
-from ..formats import NO_HINTS, Hints, RecordingLike, open_recording
+from ..events import Events
+from ..formats import RecordingLike, open_recording
 from ..formats.source import Extent
 from ..recordings.editing import RecordingPart, select_part
 from ..recordings.sources import is_video
@@ -77,10 +77,8 @@ class View(Described, Brief):
     extent: Extent
 
     def describe(self) -> list[str]:
-        """Return the file, and the recording and the region that it shows."""
-        region = self.part.region
-        where = f"{region.size}" if region == Region.full(self.part.recording.sensor) else f"region {region}"
-        shown = f"{self.part.recording.path.name}, {where}, {count_noun(self.extent.events, 'event')}"
+        """Return the file, and the recording that it shows."""
+        shown = f"{self.part.recording.path.name}, {self.part.sensor}, {count_noun(self.extent.events, 'event')}"
         return [f"{show_name(self.out)}: {show_name(shown)}"]
 
     def to_record(self) -> dict[str, object]:
@@ -93,12 +91,8 @@ def view(
     out: str | Path,
     config: PreviewSettings = PreviewSettings(),
     *,
-    start_s: float = 0.0,
-    stop_s: float | None = None,
-    region: RegionLike | None = None,
     chart: PlotKind | None = None,
     beside: str | Path | None = None,
-    hints: Hints = NO_HINTS,
     overwrite: bool = False,
     progress: Progress = ignore_progress,
 ) -> View:
@@ -108,18 +102,13 @@ def view(
         recording: Recording.
         out: Video (.webm, .mp4, .gif), sheet of twelve pictures or chart (.png).
         config: Settings of the pictures.
-        start_s: Start time in seconds after the first event.
-        stop_s: Stop time (exclusive) in seconds after the first event; default: end of the recording.
-        region: Region of the sensor, such as 128x128+20+10. Default: complete sensor.
         chart: Chart to draw instead of pictures (.png): cloud in space and time, raster plot, or event rate.
         beside: Source video to show next to the events.
-        hints: Metadata that the recording does not store.
         overwrite: Replace an existing file.
         progress: Called with the number of steps done, reading and showing, and their total.
 
     Raises:
         ConfigError: If an argument does not apply to the output.
-        EventError: If a part has no events. A complete recording without events gives a blank picture.
         FileError: If the suffix is wrong, or the file exists or cannot be written.
 
     Example:
@@ -133,16 +122,12 @@ def view(
         require_suffix(path, "a chart", ".png")
         if unused := sorted(config.model_fields_set | ({"beside"} if beside is not None else set())):
             raise ConfigError(f"view: {', '.join(unused)}: cannot be combined with the chart")
-    if beside is not None and region is not None:
-        raise ConfigError("view: beside shows the complete video; it cannot be combined with region")
 
     claim_output(path, overwrite=overwrite)
     if not isinstance(recording, Events):
         _refuse_video(Path(recording))
-    part = select_part(open_recording(recording, hints), start_s, stop_s, region)
+    part = select_part(open_recording(recording))
     extent = part.extent(NamedStep(progress, "events", 0, 2))
-    if not (part.is_complete or extent.events):
-        raise EventError(f"{part.recording.path}: no events in this part")
 
     show_part(
         part,

@@ -37,7 +37,7 @@ def recording(tmp_path: Path) -> Path:
 )
 def test_cut_outside_recording_is_an_error(suffix: str, times: list[str], message: object, tmp_path: Path) -> None:
     write(tmp_path / f"a{suffix}", EVENTS)
-    said = dvspipe("cut", f"a{suffix}", "-o", "b.h5", *times, "--sensor", SENSOR, cwd=tmp_path, code=2).stderr
+    said = dvspipe("cut", f"a{suffix}", "-o", "b.h5", *times, cwd=tmp_path, code=2).stderr
     assert mentions(said, f"a{suffix}", message)
     assert [path.name for path in tmp_path.iterdir()] == [f"a{suffix}"]
 
@@ -135,8 +135,7 @@ def test_commands_report_done_and_total(suffix: str, tmp_path: Path, monkeypatch
         ["merge", f"a{suffix}", "-o", "b.h5"],
     ):
         calls.clear()
-        with_sensor = ["--sensor", "12x7"]
-        dvspipe(*command, f"a{suffix}", *with_sensor, *(["--overwrite"] if "-o" in command else []), cwd=tmp_path)
+        dvspipe(*command, f"a{suffix}", *(["--overwrite"] if "-o" in command else []), cwd=tmp_path)
         done, total = zip(*calls, strict=True)
         assert len(set(total)) == 1
         assert list(done) == sorted(done)

@@ -9,13 +9,11 @@ import pytest
 from conftest import SENSOR, random_events
 from facts import raises
 
-from dvspipe.base.errors import DvspipeError, EventError, FileError
-from dvspipe.events import Region
+from dvspipe.base.errors import DvspipeError, FileError
 from dvspipe.formats import open_recording, write
 from dvspipe.formats.source import Extent
 from dvspipe.recordings.editing import select_part
-from dvspipe.recordings.output import write_stream
-from dvspipe.report import PreviewSettings, show_part, write_preview
+from dvspipe.report import PreviewSettings, write_preview
 from dvspipe.report.views import view
 
 EVENTS = random_events(1, 3000, span_us=3_000_000)
@@ -36,15 +34,6 @@ def test_view_of_a_complete_recording_is_its_preview(path: Path, tmp_path: Path,
     assert (tmp_path / f"view{suffix}").read_bytes() == (tmp_path / f"preview{suffix}").read_bytes()
 
 
-def test_chart_of_a_part_is_the_chart_of_the_cut_file(path: Path, tmp_path: Path) -> None:
-    part = select_part(open_recording(path), 1.0, 2.0, Region.parse("5x4+3+2"))
-    write_stream(tmp_path / "cut" / "a.h5", part.chunks(), part.sensor, [part.recording])
-    shown = view(path, tmp_path / "part.png", start_s=1.0, stop_s=2.0, region="5x4+3+2", chart="rate")
-    assert (shown.part.span, shown.part.region, shown.extent) == (part.span, part.region, part.extent())
-    show_part(select_part(open_recording(tmp_path / "cut" / "a.h5")), tmp_path / "file.png", chart="rate")
-    assert (tmp_path / "part.png").read_bytes() == (tmp_path / "file.png").read_bytes()
-
-
 def test_extent_of_a_part_counts_its_events(path: Path) -> None:
     recording = open_recording(path)
     part = select_part(recording, 1.0, 2.0)
@@ -53,19 +42,12 @@ def test_extent_of_a_part_counts_its_events(path: Path) -> None:
     assert select_part(recording).extent() == recording.extent()
 
 
-def test_part_without_events_is_refused(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(EventError, match=r"a\.h5"):
-        view(path, tmp_path / "a.gif", start_s=1.0, stop_s=1.000_000_1)
-    assert not (tmp_path / "a.gif").exists()
-
-
 @pytest.mark.parametrize(
     ("name", "arguments", "facts"),
     [
         ("a.gif", {"chart": "rate"}, ("a.gif", ".gif", ".png")),
         ("a.jpg", {}, ("a.jpg", ".webm", ".mp4", ".gif", ".png")),
         ("a.png", {"chart": "rate", "config": PreviewSettings(speed=2)}, ("speed", "chart")),
-        ("a.gif", {"beside": "clip.mp4", "region": "3x3+0+0"}, ("beside", "region")),
         ("a.h5", {}, ("a.h5", ".webm")),
     ],
 )
