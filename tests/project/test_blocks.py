@@ -99,7 +99,3 @@ def test_every_example_of_a_learning_rule_prints_a_result(
     for block in blocks:
         exec(compile(block, "concepts/learning-rules", "exec"), {})
         assert capsys.readouterr().out, block
-
-
-def test_pages_contain_code_blocks_that_run() -> None:
-    assert sum(len(blocks_of(page)) for page in PAGES) > 10
