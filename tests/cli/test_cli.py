@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import signal
 import subprocess
 import sys
-import time
 import tracemalloc
 import typing
 from pathlib import Path
@@ -70,6 +68,7 @@ def test_compare_prints_similarity_of_recordings(recording: Path) -> None:
     assert (figures["nearest_to_a_us"], figures["alone_b"]) == (0, 0)
 
 
+@pytest.mark.slow
 def test_calibration_output_works_as_preset(test_data: Path, clip: Path, tmp_path: Path) -> None:
     dvspipe("calibrate", test_data / "davis" / "faery_davis346.aedat4", "-o", "davis.yaml", cwd=tmp_path)
     dvspipe("convert", clip, "-o", "a.h5", "--preset", "davis.yaml", "--upsample", "auto", cwd=tmp_path)
@@ -137,18 +136,6 @@ def test_mixed_folder_accepts_options_of_both_kinds(clip: Path, tmp_path: Path) 
     dvspipe("convert", "in", "-o", "out", "--resize", "16x12", "--sensor", "50x40", cwd=tmp_path)
     sensors = [str(read(tmp_path / "out" / name).sensor) for name in ("a.h5", "b.h5")]
     assert sensors == ["16x12", "50x40"]
-
-
-@pytest.mark.parametrize("suffix", [".webm", ".gif", ".png"])
-def test_view_shows_events(recording: Path, tmp_path: Path, suffix: str) -> None:
-    dvspipe("view", recording, "-o", f"a{suffix}", "--colours", "dark", cwd=tmp_path)
-    if suffix == ".png":
-        assert cv2.imread(str(tmp_path / "a.png")).std() > 5
-    else:
-        capture = cv2.VideoCapture(str(tmp_path / f"a{suffix}"))
-        assert capture.read()[0]
-        capture.release()
-    assert [path.name for path in tmp_path.iterdir()] == [f"a{suffix}"]
 
 
 LARGEST = Events([0, 10], [0, 32766], [0, 32766], [0, 1], SensorSize(width=32767, height=32767))
@@ -301,22 +288,6 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_ctrl_c_stops_conversion_without_output(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    (tmp_path / "images").mkdir()
-    for number in range(600):
-        cv2.imwrite(str(tmp_path / "images" / f"{number}.bmp"), rng.integers(0, 255, (120, 160), np.uint8))
-    command = [sys.executable, "-m", "dvspipe", "convert", "images", "-o", "out/a.h5", "--pos-thres", "0.02"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
-        while not (tmp_path / "out").exists():
-            assert running.poll() is None
-            time.sleep(0.02)
-        running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=60)
-    assert (running.returncode, said.strip().splitlines()) == (-signal.SIGINT, ["dvspipe: interrupted"])
-    assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
-
-
 @pytest.mark.parametrize(
     ("command", "message", "typed"),
     [
@@ -371,13 +342,12 @@ def test_spikes_writes_the_spikes_of_several_codes(tmp_path: Path) -> None:
         assert set(file) == {"latency", "population", "step_us"}
         assert np.array_equal(file["latency"], Latency(steps=30).encode(grey))
         assert np.array_equal(file["population"], Population(steps=30, neurons=5).encode(grey))
-    dvspipe("spikes", "grey.png", "--seed", 3, "--resize", "2x1", "-o", "spikes.npz", "--overwrite", cwd=tmp_path)
+    words = ("--seed", 3, "--resize", "2x1", "-o", "spikes.npz", "--overwrite", "--json")
+    said = json.loads(dvspipe("spikes", "grey.png", *words, cwd=tmp_path).stdout)
     with np.load(tmp_path / "spikes.npz") as file:
         small = cv2.resize(grey, (2, 1), interpolation=cv2.INTER_AREA)
         assert np.array_equal(file["poisson"], Poisson().encode(small, np.random.default_rng(3)))
-        count = int(file["poisson"].sum())
-    said = dvspipe("spikes", "grey.png", "--seed", 3, "--resize", "2x1", "-o", "a.npz", "--json", cwd=tmp_path).stdout
-    assert json.loads(said) == {"file": "a.npz", "step_us": 1000, "spikes": {"poisson": count}}
+        assert said == {"file": "spikes.npz", "step_us": 1000, "spikes": {"poisson": int(file["poisson"].sum())}}
 
 
 def test_synth_gestures_marks_output_as_synthetic(tmp_path: Path) -> None:
@@ -393,8 +363,6 @@ def test_synth_gestures_marks_output_as_synthetic(tmp_path: Path) -> None:
 def test_shipped_configurations_are_listed_shown_and_copied(tmp_path: Path) -> None:
     listed = dvspipe("configs", "list", cwd=tmp_path).stdout
     assert all(name in listed for name in (*shipped_configs(), *shipped_configs("sensors")))
-    described = [line for line in listed.splitlines() if line.startswith("  ")]
-    assert [line for line in described if not line.rstrip().endswith(".")] == []  # each first line is a sentence
     shown = dvspipe("configs", "show", "nmnist", cwd=tmp_path).stdout
     dvspipe("configs", "copy", "nmnist", "mine.yaml", cwd=tmp_path)
     copied = (tmp_path / "mine.yaml").read_text().strip()

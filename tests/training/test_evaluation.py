@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from dvspipe import Classifier, TrainConfig, evaluate, train
 from dvspipe.base.errors import ConfigError, DataError
-from dvspipe.checkpoints.checkpoint import energies, load_checkpoint
+from dvspipe.checkpoints.checkpoint import energies
 from dvspipe.datasets import DataConfig, from_recordings, open_dataset
 from dvspipe.formats import write
 from dvspipe.results import EvaluatedPart, TrainingRun
@@ -110,17 +110,6 @@ def test_classes_are_matched_by_name(run: TrainingRun, bars: Path, classes: tupl
     assert record.classes == run.test.classes
     for name, counts, expected in zip(record.classes, record.confusion, run.test.confusion, strict=True):
         assert counts == (expected if name in classes else (0, 0, 0))
-
-
-def test_classes_of_a_folder_are_matched_before_and_after_its_split(bars: Path, alone: Path) -> None:
-    """A classifier with the names of its outputs reversed: the rows of the confusion are reversed, too."""
-    config, network = load_checkpoint(alone)
-    swapped = Classifier(config.model_copy(update={"classes": config.classes[::-1]}), network)
-    for part in ("validation", "all"):
-        found = evaluate(swapped, bars, part=part)
-        expected = evaluate(alone, bars, part=part)
-        assert found.classes == expected.classes[::-1]
-        assert found.confusion == expected.confusion[::-1]
 
 
 def test_unknown_classes_are_an_error(run: TrainingRun, tmp_path: Path) -> None:
