@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,9 @@ from hypothesis import HealthCheck, settings
 
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
+
+if TYPE_CHECKING:
+    from dvspipe.results import TrainingRun
 
 SENSOR = SensorSize(width=12, height=7)
 
@@ -67,25 +72,37 @@ def moving_bar(label: int, seed: int, windows: int = 1) -> Events:
     return Events(t, x, y, rng.integers(0, 2, t.size), BAR_SENSOR)
 
 
-def write_bars(folder: Path) -> Path:
-    """Write class folders with 20 moving bars each; return the folder.
+def write_bar_parts(folder: Path) -> Path:
+    """Write class folders with 20 moving bars for training and 8 for the test; return the folder.
 
     The numbers are even: reading a data set would compare files with consecutive numbers, 0.3 s of CPU.
     EVT files open 40 times faster than HDF5 files, and a short training opens its files more than it trains.
     """
-    for label, name in enumerate(BAR_CLASSES):
-        for number in range(20):
-            write(folder / name / f"{2 * number:02}.raw", moving_bar(label, number))
-    return folder
-
-
-def write_bar_parts(folder: Path) -> Path:
-    """Write class folders with 20 moving bars for training and 8 for the test, with even numbers; return the folder."""
     for part, each, first in (("train", 20, 0), ("test", 8, 1000)):
         for label, name in enumerate(BAR_CLASSES):
             for number in range(each):
-                write(folder / part / f"{label}_{name}" / f"{2 * number:02}.raw", moving_bar(label, first + number))
+                write(folder / part / name / f"{2 * number:02}.raw", moving_bar(label, first + number))
     return folder
+
+
+@pytest.fixture(scope="session")
+def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of moving bars, with a training and a test part."""
+    return write_bar_parts(tmp_path_factory.mktemp("bars"))
+
+
+@pytest.fixture(scope="session")
+def train_bars(bars: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., TrainingRun]:
+    """Return the run of a short training on moving bars with these settings; each is trained once."""
+    from small_training import config_for
+
+    from dvspipe import train
+
+    @cache
+    def train_once(**settings: Any) -> TrainingRun:
+        return train(config_for(bars, **settings), out=tmp_path_factory.mktemp("run") / "a")
+
+    return train_once
 
 
 @pytest.fixture(scope="session", autouse=True)

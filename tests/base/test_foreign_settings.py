@@ -42,8 +42,6 @@ def folder(tmp_path: Path) -> Path:
         ("convert in -o out --jobs 2", "cache folder"),
         ("infer gesture in -o out --jobs 2", "locators"),
         ("info in --jobs 2", "malformed"),
-        ("info in/0.h5", "cache folder"),
-        ("filter in/0.h5 -o out.h5", "locators"),
         ("view in/0.h5 -o out.png", "malformed"),
     ],
 )

@@ -141,15 +141,6 @@ if __name__ == "__main__":
     print([outcome.result() for outcome in map_items(own_work.work, eval(sys.argv[-1]), jobs=2, ordered=True)])
 """
 COMMAND = "from dvspipe.__main__ import main\n\nif __name__ == '__main__':\n    main()\n"  # as the script `dvspipe`
-SESSION = """
-import sys
-del sys.path[0]  # here, later imports of this process could run any file
-from dvspipe.recordings.conversion import convert_many, plan_conversions
-from pathlib import Path
-tasks = plan_conversions(Path("in"), Path("out"))
-sys.path.insert(0, "")
-print([outcome.error for outcome in convert_many(tasks, jobs=2)])
-"""
 OPTIONAL = {"dvspipe", "hdf5plugin", "ray", "sitecustomize", "triton", "usercustomize"}
 
 
@@ -190,19 +181,14 @@ def test_workers_of_the_command_run_no_file_of_the_current_folder(program: Path,
     assert len(list((traps / "out").glob("*.h5"))) == 2
 
 
-def test_workers_of_a_session_run_no_file_of_the_current_folder(traps: Path) -> None:
-    assert run(traps, "-c", SESSION) == "[None, None]"
-
-
 def test_workers_of_a_module_run_no_file_of_the_current_folder(program: Path, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "wave.py").write_text("open('mark', 'w')")  # `python -m` itself would run other names
     assert run(tmp_path / "data", "-m", "program", "[0, 1]", path=program) == "[0, 1]"
 
 
-@pytest.mark.parametrize("words", [("program.py",), ("-m", "program")])
-def test_program_in_the_current_folder_imports_from_there(program: Path, words: tuple[str, ...]) -> None:
-    assert run(program, *words, "[0, 1]") == "[0, 1]"
+def test_program_in_the_current_folder_imports_from_there(program: Path) -> None:
+    assert run(program, "program.py", "[0, 1]") == "[0, 1]"
 
 
 def test_workers_that_cannot_start_end_the_work(program: Path) -> None:

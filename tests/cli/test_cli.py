@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 import tracemalloc
 import typing
 from pathlib import Path
@@ -27,16 +23,11 @@ from dvspipe.cli.app import create_app, spell_options
 from dvspipe.datasets.config import DataKind
 from dvspipe.encoding import Latency, Poisson, Population
 from dvspipe.events import Events, SensorSize
-from dvspipe.formats import Hints, read, write
+from dvspipe.formats import read, write
 from dvspipe.recordings.config import ConvertConfig
 from dvspipe.synthesis import GestureClip, gesture_frames
 from dvspipe.video.opening import open_video
 from dvspipe.video.writing import write_video
-
-
-def run_in_process(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dvspipe", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -53,38 +44,11 @@ def recording(clip: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("words", [[], ["convert"], ["data"], ["data", "stats"]])
-def test_help_shows_no_type_after_switches(words: list[str], tmp_path: Path) -> None:
-    assert "bool" not in dvspipe(*words, "--help", cwd=tmp_path).stdout
-    assert dvspipe("--version", cwd=tmp_path).stdout.startswith("dvspipe 0.")
-    assert run_in_process("--version", cwd=tmp_path).stdout.startswith("dvspipe 0.")
-    failed = run_in_process("info", "missing.h5", cwd=tmp_path)
+def test_command_is_a_program_with_one_line_per_error(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dvspipe", "info", "missing.h5"]
+    failed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (failed.returncode, failed.stderr.count("\n")) == (2, 1)
-
-
-QUICK = """
-import sys
-from dvspipe.cli.app import main
-for typed in {typed}:
-    sys.argv[1:] = typed
-    try:
-        main()
-    except SystemExit as stop:
-        assert not stop.code, stop.code
-    assert not {{'torch', 'tonic', 'norse'}} & set(sys.modules), typed
-"""
-
-
-def test_light_commands_do_not_import_torch_or_tonic(clip: Path, recording: Path, tmp_path: Path) -> None:
-    typed = [
-        ["--help"],
-        ["convert", str(clip), "-o", "out.h5"],
-        ["info", str(recording)],
-        ["view", str(recording), "-o", "out.png"],
-    ]
-    command = [sys.executable, "-c", QUICK.format(typed=typed)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert dvspipe("--version", cwd=tmp_path).stdout.startswith("dvspipe 0.")
 
 
 def test_convert_writes_and_counts_events(clip: Path, tmp_path: Path) -> None:
@@ -98,27 +62,13 @@ def test_convert_writes_and_counts_events(clip: Path, tmp_path: Path) -> None:
     assert read(tmp_path / "c.h5").duration_us == pytest.approx(2 * events.duration_us, rel=0.01)
 
 
-def test_markup_in_file_names_is_printed_verbatim(clip: Path, tmp_path: Path) -> None:
-    said = dvspipe("convert", clip, "-o", "clip [red] [x].h5", cwd=tmp_path).stdout
-    assert said.startswith("clip [red] [x].h5: ")
-    assert "clip [red] [x].h5" in dvspipe("info", "clip [red] [x].h5", cwd=tmp_path).stdout
-
-
-def test_transfer_setting_reaches_simulator(clip: Path, tmp_path: Path) -> None:
-    dvspipe("convert", clip, "-o", "srgb.h5", cwd=tmp_path)
-    dvspipe("convert", clip, "-o", "linear.h5", "--transfer", "linear", cwd=tmp_path)
-    assert len(read(tmp_path / "srgb.h5")) > 1.5 * len(read(tmp_path / "linear.h5"))
-
-
-def test_compare_prints_similarity_of_recordings(recording: Path, tmp_path: Path) -> None:
-    said = dvspipe("compare", recording, recording, cwd=tmp_path).stdout
-    assert "map correlation" in said
-    figures = json.loads(dvspipe("compare", recording, recording, "--json", cwd=tmp_path).stdout)
+def test_compare_prints_similarity_of_recordings(recording: Path) -> None:
+    assert "map correlation" in dvspipe("compare", recording, recording).stdout
+    figures = json.loads(dvspipe("compare", recording, recording, "--json").stdout)
     assert (figures["nearest_to_a_us"], figures["alone_b"]) == (0, 0)
-    write(tmp_path / "other.h5", random_events(0, 20))
-    assert "12x7" in dvspipe("compare", recording, "other.h5", cwd=tmp_path, code=2).stderr
 
 
+@pytest.mark.slow
 def test_calibration_output_works_as_preset(test_data: Path, clip: Path, tmp_path: Path) -> None:
     dvspipe("calibrate", test_data / "davis" / "faery_davis346.aedat4", "-o", "davis.yaml", cwd=tmp_path)
     dvspipe("convert", clip, "-o", "a.h5", "--preset", "davis.yaml", "--upsample", "auto", cwd=tmp_path)
@@ -130,76 +80,13 @@ def test_calibration_output_works_as_preset(test_data: Path, clip: Path, tmp_pat
 def test_info_prints_contents(recording: Path, tmp_path: Path) -> None:
     one = json.loads(dvspipe("info", recording, "--json", cwd=tmp_path).stdout)
     events = read(recording)
-    assert {key: one[key] for key in ("file", "format", "width", "height", "sensor_source", "events")} == {
-        "file": str(recording),
-        "format": "hdf5",
-        "width": 128,
-        "height": 128,
-        "sensor_source": "file",
-        "events": len(events),
-    }
+    assert (one["file"], one["format"], one["events"]) == (str(recording), "hdf5", len(events))
     assert (one["t_first_us"], one["t_last_us"], one["duration_us"]) == (events.t[0], events.t[-1], events.duration_us)
     assert one["on_fraction"] == pytest.approx(events.p.mean())
     assert "128 x 128 (file)" in dvspipe("info", recording, cwd=tmp_path).stdout
     (tmp_path / "a.bin").write_bytes(bytes([3, 4, 0x80, 0, 9]))
     one = json.loads(dvspipe("info", "a.bin", "--sensor", "50x40", "--json", cwd=tmp_path).stdout)
     assert (one["width"], one["sensor_source"]) == (50, "given")
-
-
-def test_convert_cut_merge_and_filter_recordings(tmp_path: Path) -> None:
-    events = random_events(1, 2000, SensorSize(width=240, height=180))
-    write(tmp_path / "a.h5", events)
-    dvspipe("convert", "a.h5", "-o", "a.csv", cwd=tmp_path)
-    assert read(tmp_path / "a.csv", hints=Hints(sensor="240x180")) == events
-    dvspipe(
-        "cut", "a.h5", "-o", "cut.npz", "--start-s", 0.02, "--stop-s", 0.05, "--region", "100x90+20+10", cwd=tmp_path
-    )
-    first = int(events.t[0])
-    kept = events.between(first + 20_000, first + 50_000).crop(20, 10, SensorSize(width=100, height=90))
-    assert read(tmp_path / "cut.npz") == kept
-    outside = dvspipe("cut", "a.h5", "-o", "cut2.h5", "--region", "100x90+200+10", cwd=tmp_path, code=2).stderr
-    assert "a.h5: region 100x90+200+10" in outside
-    assert not (tmp_path / "cut2.h5").exists()
-    dvspipe("merge", "a.h5", "a.csv", "-o", "both.h5", cwd=tmp_path)
-    assert np.array_equal(read(tmp_path / "both.h5").t, np.repeat(events.t, 2))
-    dvspipe("merge", "a.h5", "a.h5", "-o", "long.h5", "--gap-us", 5000, cwd=tmp_path)
-    assert read(tmp_path / "long.h5").duration_us == 2 * events.duration_us + 5000
-    wrong = dvspipe("merge", "a.h5", "cut.npz", "-o", "both2.h5", cwd=tmp_path, code=2).stderr
-    assert mentions(wrong, "cut.npz", "100x90", "240x180", "a.h5")
-    said = dvspipe("filter", "both.h5", "-o", "once.h5", "--refractory-us", 1, cwd=tmp_path).stdout
-    assert mentions(said, "2,000")
-    assert len(read(tmp_path / "once.h5")) == 2000
-
-
-def test_unsorted_recordings_are_named_or_sorted(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("t,x,y,p\n1,3,4,1\n5,3,4,0\n4,3,4,0\n", encoding="utf-8")
-    report = dvspipe("info", "a.csv", "--json", cwd=tmp_path, code=1)
-    assert mentions(json.loads(report.stdout)["problem"], "a.csv", "event 2", "t = 4 us")
-    failed = dvspipe("convert", "a.csv", "-o", "a.h5", cwd=tmp_path, code=2).stderr
-    assert mentions(failed, "event 2", "t = 4 us")
-    dvspipe("convert", "a.csv", "-o", "sorted.h5", "--sort", cwd=tmp_path)
-    assert read(tmp_path / "sorted.h5").t.tolist() == [1, 4, 5]
-    (tmp_path / "b.csv").write_text("1.5 3 4 1\n", encoding="utf-8")
-    assert "--colums" in dvspipe("info", "b.csv", "--colums", "txyp", cwd=tmp_path, code=2).stderr
-
-
-def test_videos_are_converted_once(clip: Path, tmp_path: Path) -> None:
-    (tmp_path / "in" / "sub").mkdir(parents=True)
-    (tmp_path / "in" / "a.webm").write_bytes(clip.read_bytes())
-    (tmp_path / "in" / "sub" / "b.webm").write_bytes(clip.read_bytes())
-    (tmp_path / "in" / "bad.mp4").write_text("no video")
-    typed = ["convert", "in", "-o", "out", "--stop-s", "0.3"]
-    done = dvspipe(*typed, "--jobs", "2", "--preset", "noisy", cwd=tmp_path, code=None)
-    assert done.returncode == 1
-    assert "bad.mp4: " in done.stderr
-    assert {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.h5")} == {
-        "a.h5",
-        "sub/b.h5",
-    }
-    assert read(tmp_path / "out" / "a.h5") != read(tmp_path / "out" / "sub" / "b.h5")  # each has its own noise
-    (tmp_path / "in" / "bad.mp4").unlink()
-    again = dvspipe(*typed, "--preset", "noisy", "--json", cwd=tmp_path)
-    assert (mentions(again.stderr, "2 of 2", "overwrite"), again.stdout) == (True, "")
 
 
 def test_exit_code_is_2_if_all_inputs_failed_and_1_if_some(tmp_path: Path) -> None:
@@ -216,30 +103,9 @@ def test_exit_code_is_2_if_all_inputs_failed_and_1_if_some(tmp_path: Path) -> No
         assert (done.returncode, mentions(done.stderr, f"{count} of 2")) == (count, True), done.stderr
 
 
-def test_usage_errors_say_what_to_write(clip: Path, tmp_path: Path) -> None:
-    write(tmp_path / "a.h5", random_events(0, 500))
-    write(tmp_path / "b.h5", Events.empty((34, 34)))
-    content = (tmp_path / "a.h5").read_bytes()
-    for words, facts in (
-        (["convert", clip, "-o", "c.h5", "--start-s", "-1"], ("start_s", "-1")),
-        (["view", "a.h5", "-o", "a.png", "--speed", "nan"], ("speed", "nan", "finite")),
-        (["view", "a.h5", "-o", "a.jpg"], ("a.jpg", ".png", ".webm")),
-        (["compare", "a.h5", "b.h5"], ("b.h5", "34x34", "12x7", "a.h5")),
-        (["hlep"], ("hlep", "convert")),
-        (["convert", clip, "-o", "a.h5/c.h5"], ("a.h5: ", "folder")),
-    ):
-        assert mentions(dvspipe(*words, cwd=tmp_path, code=2).stderr, *facts)
-    assert (tmp_path / "a.h5").read_bytes() == content
-
-
 def test_options_of_every_command_may_stand_anywhere(recording: Path, tmp_path: Path) -> None:
     for words in (["-q", "info", recording], ["info", "-q", recording], ["info", recording, "-q"]):
         assert "hdf5" in dvspipe(*words, cwd=tmp_path).stdout
-
-
-def test_view_of_video_suggests_convert(clip: Path, tmp_path: Path) -> None:
-    failed = dvspipe("view", clip, "-o", "a.gif", cwd=tmp_path, code=2).stderr
-    assert failed.endswith(f"dvspipe convert {clip} -o {clip.with_suffix('.h5')}\n")
 
 
 def test_info_prints_facts_and_settings(tmp_path: Path) -> None:
@@ -256,53 +122,11 @@ def test_json_output_has_one_object_per_file_and_failures_are_lines(tmp_path: Pa
     events = random_events(1, 500)
     write(tmp_path / "in" / "a.bin", events)
     (tmp_path / "in" / "b.bin").write_bytes((tmp_path / "in" / "a.bin").read_bytes()[:-1])
-    for jobs in (2, 1):  # failures are retried, and skipped again
-        done = dvspipe("convert", "in", "-o", "out", "--sensor", "12x7", "--json", "-j", jobs, cwd=tmp_path, code=None)
-        assert done.returncode == 1
-        assert "skipped: in/b.bin: " in done.stderr
-        (tmp_path / "out" / "a.h5").unlink()
-        assert [json.loads(line) for line in done.stdout.splitlines()] == [
-            {
-                "file": "out/a.h5",
-                "width": 12,
-                "height": 7,
-                "frames": 0,
-                "events": 500,
-                "duration_us": events.duration_us,
-            }
-        ]
-
-
-def test_truncated_video_is_one_line(clip: Path, tmp_path: Path) -> None:
-    content = clip.read_bytes()
-    (tmp_path / "cut.webm").write_bytes(content[: len(content) // 2])
-    said = dvspipe("convert", "cut.webm", "-o", "cut.csv", cwd=tmp_path, code=2).stderr
-    assert mentions(said, "cut.webm", "truncated")
-    assert [path.name for path in tmp_path.iterdir()] == ["cut.webm"]
-
-
-@pytest.mark.parametrize(
-    ("source", "options", "named"),
-    [
-        (
-            "CLIP",
-            ["--sensor", "10x10", "--time-unit", "us", "--sort"],
-            ("sensor", "sort"),
-        ),
-        (
-            "a.h5",
-            ["--start-s", "1", "--crop", "3x3+1+1", "--pos-thres", "1", "--preset", "noisy"],
-            ("a.h5", "start_s", "crop", "pos_thres"),
-        ),
-    ],
-)
-def test_options_for_other_kind_of_source_are_rejected(
-    clip: Path, tmp_path: Path, source: str, options: list[str], named: object
-) -> None:
-    write(tmp_path / "a.h5", random_events(0, 20))
-    source = str(clip) if source == "CLIP" else source
-    assert mentions(dvspipe("convert", source, "-o", "b.h5", *options, cwd=tmp_path, code=2).stderr, named)
-    assert not (tmp_path / "b.h5").exists()
+    done = dvspipe("convert", "in", "-o", "out", "--sensor", "12x7", "--json", "-j", 2, cwd=tmp_path, code=1)
+    assert "skipped: in/b.bin: " in done.stderr
+    [line] = done.stdout.splitlines()
+    facts = {"width": 12, "height": 7, "frames": 0, "events": 500, "duration_us": events.duration_us}
+    assert json.loads(line) == {"file": "out/a.h5"} | facts
 
 
 def test_mixed_folder_accepts_options_of_both_kinds(clip: Path, tmp_path: Path) -> None:
@@ -314,31 +138,17 @@ def test_mixed_folder_accepts_options_of_both_kinds(clip: Path, tmp_path: Path) 
     assert sensors == ["16x12", "50x40"]
 
 
-@pytest.mark.parametrize("suffix", [".webm", ".gif", ".png"])
-def test_view_shows_events(recording: Path, tmp_path: Path, suffix: str) -> None:
-    dvspipe("view", recording, "-o", f"a{suffix}", "--colours", "dark", cwd=tmp_path)
-    if suffix == ".png":
-        assert cv2.imread(str(tmp_path / "a.png")).std() > 5
-    else:
-        capture = cv2.VideoCapture(str(tmp_path / f"a{suffix}"))
-        assert capture.read()[0]
-        capture.release()
-    assert [path.name for path in tmp_path.iterdir()] == [f"a{suffix}"]
+LARGEST = Events([0, 10], [0, 32766], [0, 32766], [0, 1], SensorSize(width=32767, height=32767))
 
 
-def one_corner(side: int) -> Events:
-    return Events([0, 10], [0, side - 1], [0, side - 1], [0, 1], SensorSize(width=side, height=side))
-
-
-@pytest.mark.parametrize("name", ["a.webm", "a.gif", "a.png"])
-def test_view_of_largest_sensor_uses_little_memory(name: str, tmp_path: Path) -> None:
-    write(tmp_path / "largest.h5", one_corner(32767))
+def test_view_of_largest_sensor_uses_little_memory(tmp_path: Path) -> None:
+    write(tmp_path / "largest.h5", LARGEST)
     tracemalloc.start()
-    dvspipe("view", "largest.h5", "-o", name, cwd=tmp_path)
+    dvspipe("view", "largest.h5", "-o", "a.webm", cwd=tmp_path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 400 << 20  # one byte per pixel would take 1 GB
-    picture = cv2.VideoCapture(str(tmp_path / name)).read()[1]
+    picture = cv2.VideoCapture(str(tmp_path / "a.webm")).read()[1]
     assert max(picture.shape) < 3000
 
 
@@ -379,19 +189,9 @@ def test_train_then_infer(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("name: mine\ndata: folder\nbatch: 4\nlearning_rate: 0.02\n")
     said = dvspipe("train", "mine.yaml", "root=data", *SHORT, cwd=tmp_path).stdout
     run = tmp_path / "runs" / "train" / "mine"
-    assert {path.name for path in run.iterdir()} == {
-        "args.yaml",
-        "split.json",
-        "results.csv",
-        "metrics.jsonl",
-        "test.json",
-        "activity.json",
-        "report.html",
-        "weights",
-    }
+    assert json.loads((run / "test.json").read_text())["command"].startswith("dvspipe train mine.yaml root=data")
     assert mentions(said, "100.0%")
-    assert "synthetic" not in said
-    assert "synthetic" not in (run / "report.html").read_text().lower()
+    assert "synthetic" not in said + (run / "report.html").read_text().lower()
     checkpoint = run / "weights" / "best.safetensors"
     said = dvspipe("infer", checkpoint, "data/left/0.h5", "data/right/1.h5", "--out", "said", cwd=tmp_path).stdout
     assert "left" in said
@@ -400,10 +200,8 @@ def test_train_then_infer(tmp_path: Path) -> None:
         ("data/left/0.h5", "0", "left"),
         ("data/right/1.h5", "1", "right"),
     ]
-    done = dvspipe("export", checkpoint, "-o", "a.nir", cwd=tmp_path)
-    assert mentions(done.stdout, "a.nir", "nir")
-    done = dvspipe("export", checkpoint, "-o", "b.nir", "--dt", "0.03", cwd=tmp_path)
-    assert mentions(done.stdout, "b.nir", "0.03")
+    done = dvspipe("export", checkpoint, "-o", "a.nir", "--dt", "0.03", cwd=tmp_path)
+    assert mentions(done.stdout, "a.nir", "0.03")
     dvspipe("export", checkpoint, "-o", "a.nir", cwd=tmp_path, code=2)
     dvspipe("train", "mine.yaml", "root=data", *SHORT, "epochs=1", cwd=tmp_path)
     assert (tmp_path / "runs" / "train" / "mine-2").is_dir()
@@ -413,108 +211,75 @@ def test_train_then_infer(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["convert", "missing.mp4", "-o", "out.h5"], "missing.mp4"),
         (["convert", "text.mp4", "-o", "out.h5"], ("text.mp4", "OpenCV")),
-        (["convert", "one", "-o", "out.h5"], ("one", "1", "2")),
         (["convert", "CLIP", "-o", "there.h5"], ("there.h5", "overwrite")),
         (["convert", "CLIP", "-o", "out.avi"], ("out.avi", ".h5")),
+        (["convert", "CLIP", "-o", "there.h5/c.h5"], ("there.h5: ", "folder")),
         (["convert", "one", "CLIP", "-o", "out.h5"], "out.h5"),
         (["convert", "CLIP", "-o", "/dev/full"], "/dev/full"),
         (["convert", "one", "CLIP", "-o", "out", "--suffix", "xyz"], (".xyz", ".h5")),
-        (["convert", "missing.mp4", "-o", "there.h5"], "missing.mp4"),
-        (["convert", "missing.h5", "-o", "there.h5", "--fps", "3"], "missing.h5"),
-        (["convert", "text.odt", "-o", "out.h5"], ("text.odt", "OpenCV")),
-        (["convert", "CLIP", "-o", "out.h5", "--start-s", "100"], "start"),
-        (["convert", "CLIP", "-o", "out.h5", "--start-s", "1", "--stop-s", "0.5"], "0.5"),
         (["convert", "CLIP", "-o", "out.h5", "--fps", "1e9"], "1000000"),
-        (
-            ["convert", "CLIP", "-o", "out.h5", "--pos-tres", "1"],
-            ("--pos-tres", "--pos-thres"),
-        ),
+        (["convert", "CLIP", "-o", "out.h5", "--pos-tres", "1"], ("--pos-tres", "--pos-thres")),
         (["convert", "CLIP", "-o", "new/out.h5", "--pos-thres", "0"], ("pos_thres = '0'", "0.001")),
-        (["convert", "CLIP", "-o", "out.h5", "--pos-thres", "true"], ("pos_thres", "true")),
-        (
-            ["convert", "CLIP", "-o", "out.h5", "--crop", "99x99+99+99"],
-            ("99x99+99+99", "128x128"),
-        ),
-        (["train", "nmnist", "channels=[0]"], ("channels", "1")),
-        (["train", "nmnist", "lr=0.1"], "lr = 0.1"),
-        (["train", "nmnist", "name=!!timestamp x"], "YAML"),
-        (["train", "nmnist", "--epochs", "5"], "--epochs"),
-        (["train", "nmnist", "--resume", "-o", "nosuchrun"], "nosuchrun"),
-        (["infer", "there.h5"], "RECORDINGS"),
-        (["infer", "gesture"], "RECORDINGS"),
-        (["infer", "gesture", "there.h5", "--thresold", "0.1"], "--thresold"),
-        (["infer", "gesture", "there.h5", "--enter", "0.3"], ("enter = 0.3", "leave = 0.35")),
-        (["convert", "CLIP", "-o", "out.h5", "--threshold", "1"], "--threshold"),
-        (["live", "there.h5", "--on", "wave"], ("--on", "2")),
+        (["convert", "CLIP", "-o", "out.h5", "--preset", "eyeball"], "eyeball"),
         (["convert", "CLIP", "-o", "out.h5", "--jobs"], "--jobs"),
-        (["train", "nmnist", "group=("], "group = '('"),
-        (["view", "there.h5", "-o", "out.gif", "--window-us", "nan"], "window_us = 'nan'"),
-        (["merge", "there.h5", "there.h5", "-o", "out.h5", "--gap", "5"], ("--gap", "--gap-us")),
-        (["merge", "there.h5", "there.h5", "-o", "out.h5", "--gap-us", "-5"], "gap_us = -5"),
-        (["view", "there.h5", "-o", "out.gif", "--region", "2x2+0+0", "--beside", "a.mp4"], "region"),
-        (
-            ["view", "there.h5", "-o", "out.gif", "--chart", "xyt"],
-            ("out.gif", ".gif", ".png"),
-        ),
-        (["view", "there.h5", "-o", "out.gif", "--mode", "spiral"], ("spiral", "count", "surface")),
-        (["view", "text.mp4", "-o", "out.gif"], ("text.mp4", "OpenCV", "no frame")),
-        (["view", "CLIP", "-o", "out.gif"], ("is a video", "dvspipe convert")),
-        (["view", "there.h5", "-o", "out.gif", "--beside", "text.mp4"], ("text.mp4", "OpenCV")),
-        (
-            ["view", "there.h5", "-o", "out.png", "--chart", "rate", "--beside", "CLIP"],
-            ("beside", "chart"),
-        ),
-        (
-            ["convert", "CLIP", "-o", "out.h5", "--transfer", "rec2020"],
-            ("rec2020", "srgb", "bt709", "gamma=x", "linear"),
-        ),
+        (["convert", "CLIP", "-o", "out.h5", "--sensor", "10x10", "--sort"], ("sensor", "sort")),
+        (["convert", "there.h5", "-o", "out.h5", "--crop", "3x3+1+1"], ("there.h5", "crop")),
         (["convert", "CLIP"], "--out"),
+        (["cut", "CLIP", "-o", "out.h5"], ("wave.webm", "convert")),
+        (["merge", "there.h5", "there.h5", "-o", "out.h5", "--gap", "5"], ("--gap", "--gap-us")),
+        (["filter", "there.h5", "-o", "out.h5"], "hot_pixels"),
+        (["filter", "there.h5", "-o", "out.h5", "--refractory-us", "-5"], ("refractory_us", "-5", "1")),
         (["info", "missing.h5"], "missing.h5"),
         (["info", "empty.bin"], "empty.bin"),
         (["info", "cut.bin"], ("cut.bin", "7 bytes")),
         (["info", "cut.h5"], ("cut.h5", "truncated")),
-        (["convert", "cut.bin", "-o", "out.csv"], ("cut.bin", "7 bytes")),
         (["info", "there.h5", "--sensor", "12"], ("sensor", "12")),
-        (["view", "there.h5", "-o", "out.mp3"], ("out.mp3", ".mp3")),
-        (["view", "there.h5", "-o", "out.png", "--chart", "loud"], ("--chart", "xyt", "raster", "rate")),
-        (["cut", "there.h5", "-o", "out.h5", "--region", "6x6"], ("6x6", "WIDTHxHEIGHT+LEFT+TOP")),
-        (["compare", "largest.h5", "largest.h5"], "32767x32767"),
-        (["view", "there.h5", "-o", "out.gif", "--colours", "pink"], ("pink", "light", "dark")),
-        (["train", "nowhere"], "nowhere"),
-        (["train", "nmnist", "rot=x"], "rot = 'x'"),
-        (["train", "nmnist", "root=one"], "Train"),
-        (["infer", "missing.safetensors", "there.h5"], "missing.safetensors"),
-        (["infer", "text.mp4", "there.h5"], "text.mp4"),
+        (["compare", "there.h5", "largest.h5"], ("largest.h5", "32767x32767", "12x7", "there.h5")),
         (["calibrate", "there.h5", "-o", "out.yaml"], "there.h5"),
-        (["convert", "CLIP", "-o", "out.h5", "--upsample", "much"], "upsample"),
-        (
-            ["convert", "CLIP", "-o", "out.h5", "--preset", "eyeball"],
-            "eyeball",
-        ),
+        (["view", "-o", "out.png"], "RECORDING"),
+        (["view", "CLIP", "-o", "out.gif"], ("is a video", "dvspipe convert")),
+        (["view", "there.h5", "-o", "out.mp3"], ("out.mp3", ".png", ".webm")),
+        (["view", "there.h5", "-o", "out.gif", "--window-us", "nan"], "window_us = 'nan'"),
+        (["view", "there.h5", "-o", "out.gif", "--chart", "xyt"], ("out.gif", ".gif", ".png")),
+        (["view", "there.h5", "-o", "out.png", "--chart", "loud"], ("--chart", "xyt", "raster", "rate")),
+        (["view", "there.h5", "-o", "out.png", "--chart", "rate", "--scale", "2"], "scale"),
+        (["view", "there.h5", "-o", "out.gif", "--start-s", "5"], ("there.h5", "5 s")),
+        (["view", "there.h5", "-o", "out.gif", "--region", "6x6+9+0"], ("there.h5", "6x6+9+0")),
+        (["frames", "there.h5", "-o", "frames.npy"], ("frames.npy", "--format")),
+        (["spikes", "nope.png", "-o", "out.png"], "nope.png"),
+        (["spikes", "one/a.png", "-o", "out.gif"], ("out.gif", "found .gif", ".png or .npz")),
+        (["spikes", "one/a.png", "-o", "out.png", "--neurons", "5", "--method", "latency"], ("neurons", "latency")),
+        (["synth", "gestures", "-o", "out", "--people", "0"], "people = 0"),
         (["synth", "nmnist", "-o", "out"], "--mnist"),
         (["synth", "nmnist", "-o", "out", "--mnist", "one"], ("one", "train-images-idx3-ubyte")),
-        (
-            ["synth", "nmnist", "-o", "out", "--mnist", "one", "--exclude", "one"],
-            ("one", "Train", "Test"),
-        ),
-        (["view", "-o", "out.png"], "RECORDING"),
+        (["demo", "--minutes", "99"], ("minutes", "99", "60")),
+        (["train", "nowhere"], "nowhere"),
+        (["train", "nmnist", "lr=0.1"], "lr = 0.1"),
+        (["train", "nmnist", "channels=[0]"], ("channels", "1")),
+        (["train", "nmnist", "--epochs", "5"], "--epochs"),
+        (["train", "nmnist", "--resume"], ("resume", "--out FOLDER")),
+        (["train", "nmnist", "--resume", "-o", "nosuchrun"], "nosuchrun"),
+        (["train", "nmnist", "group=("], "group = '('"),
+        (["train", "nmnist", "root=one"], "Train"),
+        (["infer", "gesture"], "RECORDINGS"),
+        (["infer", "missing.safetensors", "there.h5"], "missing.safetensors"),
+        (["infer", "text.mp4", "there.h5"], "text.mp4"),
+        (["infer", "gesture", "there.h5", "--enter", "0.3"], ("enter = 0.3", "leave = 0.35")),
+        (["live", "there.h5", "--on", "wave"], ("--on", "2")),
         (["export", "there.h5", "-o", "out.nir"], "there.h5"),
         (["export", "there.h5", "-o", "out.pdf"], ("out.pdf", ".nir", ".onnx")),
-        (["fly"], "fly"),
+        (["hlep"], ("hlep", "convert")),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
     arguments: list[str], message: object, clip: Path, tmp_path: Path
 ) -> None:
-    for name in ("text.mp4", "text.odt"):
-        (tmp_path / name).write_text("no video")
+    (tmp_path / "text.mp4").write_text("no video")
     (tmp_path / "one").mkdir()
     cv2.imwrite(str(tmp_path / "one" / "a.png"), np.zeros((7, 12), np.uint8))
     write(tmp_path / "there.h5", random_events(0, 20))
-    for name, side in (("large", 2000), ("largest", 32767)):
-        write(tmp_path / f"{name}.h5", one_corner(side))
+    write(tmp_path / "largest.h5", LARGEST)
     (tmp_path / "empty.bin").touch()
     (tmp_path / "cut.bin").write_bytes(b"1234567")
     (tmp_path / "cut.h5").write_bytes((tmp_path / "there.h5").read_bytes()[:3000])
@@ -522,22 +287,6 @@ def test_bad_input_is_one_line_and_exit_code_2(
     typed = [str(clip) if word == "CLIP" else word for word in arguments]
     assert mentions(dvspipe(*typed, cwd=tmp_path, code=2).stderr, message)
     assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_ctrl_c_stops_conversion_without_output(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    (tmp_path / "images").mkdir()
-    for number in range(600):
-        cv2.imwrite(str(tmp_path / "images" / f"{number}.bmp"), rng.integers(0, 255, (120, 160), np.uint8))
-    command = [sys.executable, "-m", "dvspipe", "convert", "images", "-o", "out/a.h5", "--pos-thres", "0.02"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
-        while not (tmp_path / "out").exists():
-            assert running.poll() is None
-            time.sleep(0.02)
-        running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=60)
-    assert (running.returncode, said.strip().splitlines()) == (-signal.SIGINT, ["dvspipe: interrupted"])
-    assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -566,20 +315,6 @@ def test_every_kind_of_data_set_is_listed(tmp_path: Path) -> None:
     assert {line.split()[0] for line in listed[1:] if line} >= set(typing.get_args(DataKind))
 
 
-def test_tables_of_statistics_never_wrap_names(tmp_path: Path) -> None:
-    name = "a_class_with_a_name_that_is_longer_than_a_column"
-    for kind in (name, "b"):
-        for number in range(4):
-            (tmp_path / "data" / kind).mkdir(parents=True, exist_ok=True)
-            write(tmp_path / "data" / kind / f"{number}.h5", random_events(number + 10 * (kind == "b"), 2_000))
-    (tmp_path / "mine.yaml").write_text("data: folder")
-    for columns in (None, 80):
-        shown = dvspipe("data", "stats", "mine.yaml", "root=data", cwd=tmp_path, columns=columns).stdout
-        row = next(line for line in shown.splitlines() if line.startswith(name))
-        assert "4,000" in row
-        assert "…" not in shown
-
-
 def test_timestamps_file_requires_single_video(clip: Path, tmp_path: Path) -> None:
     frames = len(list(open_video(clip).frames()))
     start_us = 1_700_000_000_000_000
@@ -600,18 +335,6 @@ def test_timestamps_file_requires_single_video(clip: Path, tmp_path: Path) -> No
     assert not (tmp_path / "b.h5").exists()
 
 
-def test_picture_of_spikes_matches_its_command(tmp_path: Path) -> None:
-    root = Path(__file__).parents[2]
-    page = (root / "docs" / "concepts" / "encoding.md").read_text(encoding="utf-8")
-    _, *arguments = next(line for line in page.splitlines() if line.startswith("dvspipe spikes docs/")).split()
-    arguments.pop()  # the output
-    dvspipe(*arguments, tmp_path / "made.png", cwd=root)
-    pictures = (tmp_path / "made.png", root / "docs" / "images" / "raster.png")
-    made, shown = (cv2.imread(str(path)).astype(int) for path in pictures)
-    assert made.shape == shown.shape
-    assert np.abs(made - shown).mean() < 1  # on a scale of 255; letters differ between versions of matplotlib
-
-
 def test_spikes_writes_the_spikes_of_several_codes(tmp_path: Path) -> None:
     grey = np.array([[0, 60, 120], [180, 200, 255]], np.uint8)
     cv2.imwrite(str(tmp_path / "grey.png"), grey)
@@ -621,33 +344,12 @@ def test_spikes_writes_the_spikes_of_several_codes(tmp_path: Path) -> None:
         assert set(file) == {"latency", "population", "step_us"}
         assert np.array_equal(file["latency"], Latency(steps=30).encode(grey))
         assert np.array_equal(file["population"], Population(steps=30, neurons=5).encode(grey))
-    dvspipe("spikes", "grey.png", "--seed", 3, "--resize", "2x1", "-o", "spikes.npz", "--overwrite", cwd=tmp_path)
+    words = ("--seed", 3, "--resize", "2x1", "-o", "spikes.npz", "--overwrite", "--json")
+    said = json.loads(dvspipe("spikes", "grey.png", *words, cwd=tmp_path).stdout)
     with np.load(tmp_path / "spikes.npz") as file:
         small = cv2.resize(grey, (2, 1), interpolation=cv2.INTER_AREA)
         assert np.array_equal(file["poisson"], Poisson().encode(small, np.random.default_rng(3)))
-        count = int(file["poisson"].sum())
-    said = dvspipe("spikes", "grey.png", "--seed", 3, "--resize", "2x1", "-o", "a.npz", "--json", cwd=tmp_path).stdout
-    assert json.loads(said) == {"file": "a.npz", "step_us": 1000, "spikes": {"poisson": count}}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["nope.png", "-o", "a.png"], "nope.png: no such image file"),
-        (["text.png", "-o", "a.png"], "text.png: not an image that OpenCV can read"),
-        (["grey.png", "-o", "a.png", "--method", "rate"], ("--method", "rate", "poisson", "latency")),
-        (["grey.png", "-o", "a.png", "--steps", "0"], "steps = 0"),
-        (["grey.png", "-o", "a.png", "--neurons", "5", "--method", "latency"], ("spikes", "neurons", "latency")),
-        (["grey.png", "-o", "a.png", "--resize", "0x3"], ("0x3", "width")),
-        (["grey.png", "-o", "a.gif"], ("a.gif", "found .gif", ".png or .npz")),
-    ],
-)
-def test_spikes_errors_are_one_line(tmp_path: Path, arguments: list[str], message: object) -> None:
-    cv2.imwrite(str(tmp_path / "grey.png"), np.zeros((2, 3), np.uint8))
-    (tmp_path / "text.png").write_text("text")
-    before = set(tmp_path.iterdir())
-    assert mentions(dvspipe("spikes", *arguments, cwd=tmp_path, code=2).stderr, message)
-    assert set(tmp_path.iterdir()) == before
+        assert said == {"file": "spikes.npz", "step_us": 1000, "spikes": {"poisson": int(file["poisson"].sum())}}
 
 
 def test_synth_gestures_marks_output_as_synthetic(tmp_path: Path) -> None:
@@ -660,60 +362,9 @@ def test_synth_gestures_marks_output_as_synthetic(tmp_path: Path) -> None:
     assert mentions(dvspipe(*few, "--seed", 1, cwd=tmp_path, code=2).stderr, "seed", "synthesis.json", 0, 1)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["gestures", "-o", "x", "--people", "0"], "people = 0"),
-        (["gestures", "-o", "x", "--duration-us", "0"], "duration_us = 0"),
-        (["gestures", "-o", "full"], "full"),
-        (["gestures", "-o", "full/file"], "full/file"),
-        (["dances", "-o", "x"], "dances"),
-    ],
-)
-def test_synth_errors_are_explained(tmp_path: Path, arguments: list[str], said: object) -> None:
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "file").touch()
-    assert mentions(dvspipe("synth", *arguments, cwd=tmp_path, code=2).stderr, said)
-    assert not (tmp_path / "x").exists()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_leaves_only_complete_synthetic_recordings(tmp_path: Path, number: signal.Signals) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "dvspipe",
-        "synth",
-        "gestures",
-        "-o",
-        "made",
-        "--jobs",
-        "2",
-        "--duration-us",
-        "200000",
-    ]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True) as running:
-        while not any((tmp_path / "made").glob("*/[!.]*.h5")):
-            assert running.poll() is None
-            time.sleep(0.02)
-        os.killpg(running.pid, number)  # like a terminal, or a service manager
-        _, said = running.communicate(timeout=60)
-    slow = ("synth: ",)  # progress lines start after 10 s
-    lines = [line for line in said.splitlines() if not any(text in line for text in slow)]
-    assert (running.returncode, lines) == (-signal.SIGINT, ["dvspipe: interrupted"])
-    # Files that are being written may remain on a busy machine; the next run removes them.
-    files = [path for path in (tmp_path / "made").rglob("*") if path.is_file()]
-    assert {path.suffix for path in files if not path.name.startswith(".")} == {".h5", ".json"}
-    assert all(len(read(path)) for path in files if path.suffix == ".h5" and not path.name.startswith("."))
-    hidden = {path.name for path in files if path.name.startswith(".")}
-    assert all(name == ".lock" or name.startswith(".dvspipe-") for name in hidden)
-
-
 def test_shipped_configurations_are_listed_shown_and_copied(tmp_path: Path) -> None:
     listed = dvspipe("configs", "list", cwd=tmp_path).stdout
     assert all(name in listed for name in (*shipped_configs(), *shipped_configs("sensors")))
-    described = [line for line in listed.splitlines() if line.startswith("  ")]
-    assert [line for line in described if not line.rstrip().endswith(".")] == []  # each first line is a sentence
     shown = dvspipe("configs", "show", "nmnist", cwd=tmp_path).stdout
     dvspipe("configs", "copy", "nmnist", "mine.yaml", cwd=tmp_path)
     copied = (tmp_path / "mine.yaml").read_text().strip()
@@ -722,80 +373,3 @@ def test_shipped_configurations_are_listed_shown_and_copied(tmp_path: Path) -> N
     assert "mine.yaml: " in dvspipe("configs", "copy", "nmnist", "mine.yaml", cwd=tmp_path, code=2).stderr
     assert "cutoff_hz" in dvspipe("configs", "show", "gen4", cwd=tmp_path).stdout
     assert "nowhere: " in dvspipe("configs", "show", "nowhere", cwd=tmp_path, code=2).stderr
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes by /proc")
-@pytest.mark.parametrize("what", ["convert", "synth"])
-def test_killed_worker_is_one_line_and_finished_files_remain(what: str, clip: Path, tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    for number in range(12):
-        (tmp_path / "in" / f"{number:02}.webm").write_bytes(clip.read_bytes())
-    arguments = {
-        "convert": ["convert", "in", "-o", "out", "--preset", "noisy", "--pos-thres", "0.02"],
-        "synth": ["synth", "gestures", "-o", "out", "--people", "4"],
-    }[what]
-    command = [sys.executable, "-m", "dvspipe", "--quiet", *arguments, "--jobs", "2"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
-        while not finished_files(tmp_path / "out"):
-            assert running.poll() is None
-            time.sleep(0.02)
-        os.kill(workers_of(running.pid)[0], signal.SIGKILL)
-        _, said = running.communicate(timeout=60)
-    assert running.returncode == (1 if what == "convert" else 2)  # the other videos are converted
-    assert said.count("its worker process died") == 1
-    assert "Traceback" not in said
-    files = finished_files(tmp_path / "out")
-    assert files
-    assert all(len(read(path)) for path in files)
-
-
-def finished_files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*.h5") if not path.name.startswith(".")]
-
-
-def workers_of(parent: int) -> list[int]:
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            own = status.read_text().rpartition(")")[2].split()
-            if int(own[1]) == parent and b"spawn_main" in (status.parent / "cmdline").read_bytes():
-                found.append(int(status.parent.name))
-    return found
-
-
-@pytest.mark.parametrize(
-    ("argv", "facts"),
-    [
-        (["filter", "a.h5", "-o", "b.h5", "--refractory-us", "-5000"], ["refractory_us", "-5000", "1"]),
-        (["filter", "a.h5", "-o", "b.h5", "--refractory-us", "x"], ["refractory_us", "x"]),
-        (["demo", "--minutes", "99"], ["minutes", "99", "60"]),
-        (["view", "a.h5", "-o", "a.gif", "--fps", "999"], ["fps", "999", "120"]),
-    ],
-)
-def test_invalid_option_value_is_explained(argv: list[str], facts: list[str], tmp_path: Path) -> None:
-    said = dvspipe(*argv, cwd=tmp_path, code=2).stderr
-    assert mentions(said, *facts)
-    assert "Value error" not in said
-
-
-def test_resuming_needs_the_run_folder_and_may_change_the_folder_of_recordings(tmp_path: Path) -> None:
-    assert mentions(dvspipe("train", "nmnist", "--resume", cwd=tmp_path, code=2).stderr, "resume", "--out FOLDER")
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "args.yaml").write_text("data: nmnist\nroot: nowhere\n")
-    said = dvspipe("train", ".", "--resume", "-o", "run", "root=gone", cwd=tmp_path, code=2).stderr
-    assert mentions(said, "root = gone")
-
-
-@pytest.mark.parametrize("config", ["nmnist", "."])
-def test_missing_run_to_resume_is_named(config: str, tmp_path: Path) -> None:
-    said = dvspipe("train", config, "--resume", "-o", "nothere", cwd=tmp_path, code=2).stderr
-    assert "nothere: " in said
-    assert "mnist-stdp" not in said
-
-
-def test_frames_with_the_suffix_of_a_file_names_the_format(tmp_path: Path) -> None:
-    write(tmp_path / "a.h5", random_events(0, 50))
-    failed = dvspipe("frames", "a.h5", "-o", "frames.npy", cwd=tmp_path, code=2)
-    assert mentions(failed.stderr, "frames.npy", "--format")
-    assert not (tmp_path / "frames.npy").exists()

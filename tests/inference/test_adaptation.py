@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from commands import dvspipe
-from conftest import BAR_CLASSES, moving_bar, write_bars
+from conftest import BAR_CLASSES, moving_bar
 from facts import mentions, raises
 
-from dvspipe import adapt, train
+from dvspipe import adapt
 from dvspipe.base.errors import CheckpointError, DataError, FileError
 from dvspipe.encoding import encode
 from dvspipe.events import Events, concatenate
@@ -20,7 +21,7 @@ from dvspipe.formats import read, write
 from dvspipe.inference import Classifier
 from dvspipe.inference import adaptation as module
 from dvspipe.networks import NetworkConfig, find_norms
-from dvspipe.training import TrainConfig
+from dvspipe.results import TrainingRun
 
 EACH = 8  # recordings per class
 
@@ -36,21 +37,9 @@ def bars(labels: tuple[int, ...] = (0, 1, 2), first: int = 100) -> list[Events]:
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(train_bars: Callable[..., TrainingRun]) -> Path:
     """Network trained to classify the direction of moving bars."""
-    root = tmp_path_factory.mktemp("bars")
-    config = {
-        "steps": 5,
-        "step_us": 20000,
-        "root": str(write_bars(root / "data")),
-        "channels": [6, 6],
-        "kernel": 3,
-        "tau_mem_s": 0.04,
-        "epochs": 6,
-        "batch": 8,
-        "learning_rate": 0.02,
-    }
-    return train(TrainConfig.model_validate(config), out=root / "run").checkpoint
+    return train_bars(channels=(6, 6), epochs=6).checkpoint
 
 
 @pytest.fixture

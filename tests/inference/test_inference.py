@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import re
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -20,7 +15,7 @@ import commands
 import numpy as np
 import pytest
 import torch
-from conftest import BAR_CLASSES, BAR_SENSOR, SENSOR, moving_bar, random_events, write_bars
+from conftest import BAR_CLASSES, BAR_SENSOR, SENSOR, moving_bar, random_events
 from facts import mentions, raises
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +24,6 @@ from untrained import untrained_config, untrained_network
 
 import dvspipe.checkpoints.checkpoint
 import dvspipe.inference.classifier
-from dvspipe import train
 from dvspipe.base.errors import ConfigError, DataError, DvspipeError, FileError, PartialError
 from dvspipe.base.progress import CurrentStep
 from dvspipe.encoding import BinConfig, encode
@@ -61,11 +55,11 @@ from dvspipe.results import (
     RecordingResult,
     SegmentRow,
     TimeScores,
+    TrainingRun,
     WindowRow,
     add_scores,
     read_rows,
 )
-from dvspipe.training import TrainConfig
 from dvspipe.video.frames import Frame, frames_from_arrays
 from dvspipe.video.writing import write_video
 
@@ -79,21 +73,9 @@ def untrained(sensor: SensorSize = BAR_SENSOR, classes: tuple[str, ...] = BAR_CL
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(train_bars: Callable[..., TrainingRun]) -> Path:
     """Network trained to classify the direction of moving bars."""
-    root = tmp_path_factory.mktemp("bars")
-    config = {
-        **BINS,
-        "jobs": 1,
-        "root": str(write_bars(root / "data")),
-        "channels": [6],
-        "kernel": 3,
-        "tau_mem_s": 0.04,
-        "epochs": 6,
-        "batch": 8,
-        "learning_rate": 0.02,
-    }
-    return train(TrainConfig.model_validate(config), out=root / "run").checkpoint
+    return train_bars(epochs=6, shift_px=0).checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +171,7 @@ def test_windowed_and_stateful_agree_for_one_window() -> None:
     np.testing.assert_allclose(stateful.timeline.probabilities[-1], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("hop_us", [20_000, 60_000, 100_000, 35_000])
+@pytest.mark.parametrize("hop_us", [20_000, 60_000, 35_000])
 def test_window_prediction_equals_separate_prediction(hop_us: int) -> None:
     classifier = untrained()
     events = moving_bar(1, 3, windows=5)
@@ -242,16 +224,6 @@ def test_file_and_events_in_memory_have_equal_predictions(tmp_path: Path, statef
     assert calls == sorted(calls)
 
 
-def test_long_recording_is_classified_in_windows(classifier: Classifier) -> None:
-    prediction = classifier.predict(moving_bar(1, 7, windows=40))
-    assert (prediction.windows, prediction.events, prediction.class_name) == (40, 16_000, "left")
-    assert sum(prediction.probabilities) == pytest.approx(1, abs=1e-5)
-    assert prediction.certain
-    longest = max(prediction.segments, key=lambda segment: segment.t_end_us - segment.t_start_us)
-    assert (prediction.t_start_us, prediction.t_end_us) == (longest.t_start_us, longest.t_end_us)
-    assert prediction.probability == longest.probability
-
-
 def test_busy_windows_count_and_short_last_window_does_not() -> None:
     """11 windows with events in their first 40 % only, the last after one hour, then 30 ms."""
     t = np.concatenate([100_000 * k + np.arange(0, 40_000, 400) for k in [*range(10), 36_000]])
@@ -260,14 +232,7 @@ def test_busy_windows_count_and_short_last_window_does_not() -> None:
     assert untrained().predict(Events(t, zeros, zeros, zeros, BAR_SENSOR)).windows == 11
 
 
-@pytest.mark.parametrize(
-    ("over", "windows"),
-    [
-        ({}, 3),
-        ({"polarity": "merged"}, 3),
-        ({"by": "recording"}, 1),
-    ],
-)
+@pytest.mark.parametrize(("over", "windows"), [({"polarity": "merged"}, 3), ({"by": "recording"}, 1)])
 def test_bins_determine_windows_and_channels(over: dict[str, Any], windows: int) -> None:
     prediction = untrained(**over).predict(moving_bar(0, 0, windows=3))
     assert (prediction.windows, prediction.events, sum(prediction.rates.counts)) == (windows, 1200, 1200)
@@ -512,11 +477,6 @@ def test_correct_predictions_score_1_with_a_delay_of_one_window() -> None:
     assert add_scores([]) is None
 
 
-def segment_of(start_us: int, end_us: int, label: int | None) -> SegmentRow:
-    name = "uncertain" if label is None else BAR_CLASSES[label]
-    return SegmentRow(t_start_us=start_us, t_end_us=end_us, label=label, class_name=name, probability=0.5)
-
-
 @pytest.mark.parametrize(
     ("segments", "f1"),
     [
@@ -531,7 +491,16 @@ def segment_of(start_us: int, end_us: int, label: int | None) -> SegmentRow:
     ],
 )
 def test_segment_matches_label_with_overlap_of_half(segments: list[tuple[int, int, int]], f1: float) -> None:
-    shown = [segment_of(start, end, label) for start, end, label in [*segments, (300, 400, None)]]
+    shown = [
+        SegmentRow(
+            t_start_us=start,
+            t_end_us=end,
+            label=label,
+            class_name=(*BAR_CLASSES, "uncertain")[-1 if label is None else label],
+            probability=0.5,
+        )
+        for start, end, label in [*segments, (300, 400, None)]
+    ]
     found = score(timeline_of([A]), shown, [label_of(0, 100, "right")], BAR_CLASSES, SegmentConfig())
     assert found.segment_f1 == pytest.approx(f1)
 
@@ -603,8 +572,10 @@ def test_function_writes_the_folder_of_the_command_and_takes_several_files(tmp_p
     assert (tmp_path / "one" / "a.h5" / "overlay.webm").is_file()
 
     (tmp_path / "bad.h5").write_text("no events")
-    with raises(PartialError, "1 of 2"):
-        dvspipe.infer(checkpoint, [tmp_path / "bad.h5", data / "b.h5"], tmp_path / "some", pictures=False)
+    (tmp_path / "empty").mkdir()
+    sources = [tmp_path / "bad.h5", tmp_path / "empty", data / "b.h5"]
+    with raises(PartialError, "2 of 3"):
+        dvspipe.infer(checkpoint, sources, tmp_path / "some", pictures=False)
     assert (tmp_path / "some" / "b.h5" / "answer.json").is_file()
     with raises(FileError, "none.h5", "no such file"):
         dvspipe.infer(checkpoint, [data / "b.h5", tmp_path / "none.h5"], tmp_path / "none", pictures=False)
@@ -620,22 +591,12 @@ def test_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpoin
     assert (code, errors) == (0, "")
     assert mentions(output, "F1", 0.5)
     written = [path for path in out.rglob("*") if path.is_file()]
-    assert sorted(str(path.relative_to(out)) for path in written) == sorted(
-        ["predictions.csv", "predictions.jsonl", "report.html", "run.json", "scores.json"]
-        + [
-            f"{name}/{file}"
-            for name in ("a.h5", "deep/b.h5")
-            for file in (
-                "answer.json",
-                "overlay.webm",
-                "playback.json",
-                "segments.csv",
-                "segments.jsonl",
-                "windows.csv",
-                "windows.jsonl",
-            )
-        ]
-    )
+    assert {path.name for path in written} == {
+        *("predictions.csv", "predictions.jsonl", "report.html", "run.json", "scores.json"),
+        *("answer.json", "overlay.webm", "playback.json"),
+        *("segments.csv", "segments.jsonl", "windows.csv", "windows.jsonl"),
+    }
+    assert len(written) == 5 + 2 * 7
     scores = json.loads((out / "scores.json").read_text())
     assert scores["labels"] == 6
     assert scores["segment_f1"] >= 0.9
@@ -650,22 +611,11 @@ def test_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpoin
 
     written_ns = (out / "a.h5" / "answer.json").stat().st_mtime_ns
     (data / "bad [red].h5").write_text("nonsense")
-    (data / "empty.bin").touch()
-    for name in ("bad [red]", "empty"):
-        (data / f"{name}_labels.csv").write_text("class,start_us,end_us\n")
+    (data / "bad [red]_labels.csv").write_text("class,start_us,end_us\n")
     code, output, errors = infer(*command)
-    assert code == 1
+    assert (code, len(errors.strip().splitlines())) == (1, 2)
     assert mentions(output, "answer", "right, 0.0 to 0.5 s")
-    assert len(errors.strip().splitlines()) == 3
-    assert "bad [red].h5: " in errors
-    assert "empty.bin: " in errors
-    assert "2 of 4 recordings" in errors
-    assert (out / "a.h5" / "answer.json").stat().st_mtime_ns == written_ns
-
-    code, _, errors = infer(*command, "--window-us", "60000")
-    assert code == 2
-    assert "window_us: None, now 60000" in errors
-    assert "overwrite" in errors
+    assert mentions(errors, "bad [red].h5: ", "1 of 3 recordings")
     assert (out / "a.h5" / "answer.json").stat().st_mtime_ns == written_ns
 
 
@@ -702,14 +652,9 @@ def test_recording_is_classified_again_if_a_dependency_changed(
     write(tmp_path / "a/1.h5", moving_bar(2, 5), overwrite=True)
     assert infer(*first)[0] == 0
     assert classes() == {"a/1.h5": BAR_CLASSES[2], "a/2.h5": BAR_CLASSES[1]}
-
-    (tmp_path / "out" / "2.h5" / "answer.json").write_text("{}")
-    code, _, errors = infer(checkpoint, "a", "--out", "out", "--pictures=false", "--window-us", "60000", "--overwrite")
-    assert (code, errors) == (0, "")
-    assert infer(checkpoint, "a/1.h5", "--out", "out", "--pictures=false", "--overwrite")[0] == 0
+    window = (*first, "--window-us", "60000", "--overwrite")
+    assert infer(*window)[0] == 0
     assert classes() == {"a/1.h5": BAR_CLASSES[2]}  # the other prediction is for another window
-    (tmp_path / "out" / "run.json").write_text("[]")
-    assert "out/run.json: not " in infer(*first)[2]
 
 
 @pytest.mark.parametrize(
@@ -718,20 +663,12 @@ def test_recording_is_classified_again_if_a_dependency_changed(
         (["empty.h5"], "empty.h5"),
         (["other.h5"], ("other.h5", "12x7", "16x12", "--fit scale")),
         (["short.h5"], ("short.h5", "0.0297", "0.1", "window_us=")),
-        (
-            ["there.h5", "--window-us", "123456789000"],
-            (123456789000, 20000),
-        ),
-        (["back.txt"], ("back.txt", "event 3", "t = 50")),
+        (["there.h5", "--window-us", "123456789000"], (123456789000, 20000)),
         (["cut.h5"], "cut.h5"),
-        (["unknown.xyz"], "unknown.xyz"),
         (["nothing"], "nothing"),
         (["there.h5", "--out", "file"], "file"),
-        (["empty.h5", "--out", "answers"], "empty.h5"),
-        (["there.h5", "--out", "."], ("there.h5", "--out OTHER_FOLDER")),
         (["deep", "--out", "deep"], ("deep", "--out OTHER_FOLDER")),
         (["there.h5", "--labels", "endless.csv"], ("endless.csv", "line 2", "left,0,1e999")),
-        (["there.h5", "--roi", "big"], ("roi", "big")),
         (["there.h5", "--roi", "16x12+16+0"], ("there.h5", "roi", "16x12+16+0", "16x12")),
         (["there.h5", "--labels", "none.csv"], "none.csv"),
         (["there.h5", "--labels", "boats.csv"], ("boat", "down, left, right")),
@@ -751,8 +688,6 @@ def test_bad_input_is_reported_in_one_line_and_writes_nothing(
     write(tmp_path / "empty.h5", Events.empty(BAR_SENSOR))
     write(tmp_path / "other.h5", random_events(0, 50))
     (tmp_path / "cut.h5").write_bytes((tmp_path / "there.h5").read_bytes()[:3000])
-    (tmp_path / "back.txt").write_text("".join(f"{t} 1 2 1\n" for t in (100, 200, 300, 50, 60_000)))
-    (tmp_path / "unknown.xyz").write_text("what is this?")
     (tmp_path / "file").touch()
     (tmp_path / "nothing").mkdir()
     write(tmp_path / "deep" / "a.h5", moving_bar(0, 0))
@@ -767,24 +702,15 @@ def test_bad_input_is_reported_in_one_line_and_writes_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_json_output_is_one_object_per_recording(tmp_path: Path, checkpoint: Path) -> None:
+def test_json_output_is_one_object_per_recording_also_if_it_exists(tmp_path: Path, checkpoint: Path) -> None:
     for number in range(2):
-        write(tmp_path / "data" / f"{number}.h5", moving_bar(number, number, windows=2))
-    (tmp_path / "data" / "bad.h5").write_text("nonsense")
-    command = [checkpoint, tmp_path / "data", "--json", "--out", tmp_path / "out", "--pictures=false"]
-    command += ["--enter", "0.4"]
-    for _ in range(2):  # in the second run, both predictions exist
-        code, output, errors = infer(*command)
-        results = [RecordingResult.model_validate_json(line) for line in output.splitlines()]
-        assert [result.answer.folder for result in results] == ["0.h5", "1.h5"]
-        assert [result.segments[0].class_name for result in results] == [BAR_CLASSES[0], BAR_CLASSES[1]]
-        assert code == 1
-        assert "bad.h5" in errors
-    folder = OutputFolder(tmp_path / "out")
-    found = folder.find_predictions(InferenceRun.read(folder.run))
-    assert output.splitlines() == [
-        RecordingResult(answer=each, segments=each.segments).model_dump_json() for each in found
-    ]
+        write(tmp_path / f"{number}.h5", moving_bar(number, number, windows=2))
+    command = [checkpoint, tmp_path, "--json", "--out", tmp_path / "out", "--pictures=false", "--enter", "0.4"]
+    first, again = (infer(*command)[1] for _ in range(2))
+    assert first == again
+    results = [RecordingResult.model_validate_json(line) for line in first.splitlines()]
+    assert [result.answer.folder for result in results] == ["0.h5", "1.h5"]
+    assert [result.segments[0].class_name for result in results] == [BAR_CLASSES[0], BAR_CLASSES[1]]
 
 
 # Many recordings in Python
@@ -906,47 +832,3 @@ def test_worker_processes_need_a_checkpoint(tmp_path: Path) -> None:
         write(tmp_path / name, moving_bar(0, 0))
     with raises(ConfigError, "jobs = 2", "jobs=1"):
         dvspipe.infer(untrained(), [tmp_path], jobs=2)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_ctrl_c_keeps_finished_predictions(jobs: int, tmp_path: Path, checkpoint: Path) -> None:
-    count = 5 * jobs
-    for number in range(count):
-        write(tmp_path / "data" / f"{number:02}.h5", moving_bar(number % 3, number, windows=200))
-    typed = [checkpoint, tmp_path / "data", "--out", tmp_path / "out", "--pictures=false", "--hop-us", "20000"]
-    command = [sys.executable, "-m", "dvspipe", "infer", *map(str, typed), "--jobs", str(jobs)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        deadline = time.monotonic() + 300  # processes start slowly on busy machines
-        while not list(tmp_path.glob("out/*/answer.json")) and time.monotonic() < deadline:
-            assert running.poll() is None
-            time.sleep(0.01)
-        running.send_signal(signal.SIGINT)
-        _, errors = running.communicate(timeout=60)
-    assert running.returncode == -signal.SIGINT, errors
-    progress = re.compile(r"infer.*: .*")  # only on slow machines
-    output = [line for line in errors.strip().splitlines() if not progress.fullmatch(line)]
-    assert output == ["dvspipe: interrupted"]
-    done = {path.parent.name for path in tmp_path.glob("out/*/answer.json")}
-    assert 1 <= len(done) < count
-    temporary = [path for path in tmp_path.rglob(".*") if path.is_file()]
-    assert not temporary or jobs == 2  # on slow machines, a worker may be killed
-    code, _, errors = infer(*typed)
-    assert code == 0
-    assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
-    assert mentions(errors, "already", f"{len(done)} of {count}")
-    assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == count + 1
-
-
-def test_empty_folder_does_not_stop_other_recordings(tmp_path: Path, checkpoint: Path) -> None:
-    write(tmp_path / "a.h5", moving_bar(0, 0))
-    (tmp_path / "empty").mkdir()
-    code, output, errors = infer(checkpoint, tmp_path / "a.h5", tmp_path / "empty", "-o", tmp_path / "out")
-    assert code == 1
-    assert "right" in output
-    assert "empty: " in errors
-    assert mentions(errors, "1 of 2 recordings")
-    assert [
-        answer.folder
-        for answer in OutputFolder(tmp_path / "out").find_predictions(InferenceRun.read(tmp_path / "out" / "run.json"))
-    ] == ["a.h5"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
+from typing import Any
 
 import hypothesis.strategies as st
 import norse.torch as norse
@@ -202,18 +204,17 @@ def test_unknown_layers_are_named() -> None:
         list_layers(norse.SequentialState(nn.Linear(3, 3), nn.LSTM(3, 3)))
 
 
-def test_network_is_sent_to_another_process() -> None:
+@pytest.mark.parametrize(
+    ("copied", "norm"),
+    [
+        (copy.deepcopy, "batch"),
+        (copy.deepcopy, "weight"),
+        (lambda network: pickle.loads(pickle.dumps(network)), "batch"),
+    ],
+)
+def test_networks_are_copied_and_sent_with_their_neurons(copied: Callable[[nn.Module], nn.Module], norm: Any) -> None:
     """Norse's parameters cannot be pickled, but our neurons with them can."""
-    network = build_network(NetworkConfig(channels=(4,), reset="subtract"), (2, 7, 12), classes=3, dt=DT).eval()
-    sent = pickle.loads(pickle.dumps(network))
+    config = NetworkConfig(channels=(4,), norm=norm, reset="subtract")
+    network = build_network(config, (2, 7, 12), classes=3, dt=DT).eval()
     spikes = draw_spikes(0).float()
-    assert torch.equal(network(spikes)[0], sent(spikes)[0])
-    assert str(sent) == str(network)
-
-
-def test_networks_are_copied_with_their_neurons() -> None:
-    for norm in ("batch", "weight"):
-        network = build_network(NetworkConfig(channels=(4,), norm=norm), (2, 7, 12), classes=3, dt=DT).eval()
-        copied = copy.deepcopy(network)
-        spikes = draw_spikes(0).float()
-        assert torch.equal(network(spikes)[0], copied(spikes)[0])
+    assert torch.equal(network(spikes)[0], copied(network)(spikes)[0])

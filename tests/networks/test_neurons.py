@@ -158,16 +158,6 @@ def test_float32_spikes_differ_in_at_most_1_of_100_000() -> None:
     assert (spikes != expected).float().mean() <= 1e-5
 
 
-def test_parts_of_a_recording_equal_one_call() -> None:
-    currents = draw_currents((9, 2, 5), 0).detach()
-    for neurons in (LIFBox(), LIF(), LIBox()):
-        complete, after = neurons(currents)
-        first, state = neurons(currents[:4])
-        second, last = neurons(currents[4:], state)
-        torch.testing.assert_close(torch.cat([first, second]), complete, rtol=1e-12, atol=1e-12)
-        torch.testing.assert_close([*last], [*after], rtol=1e-12, atol=1e-12)
-
-
 def test_trained_parameters_get_gradients() -> None:
     tau_mem_inv = number(300.0).requires_grad_()
     neurons = LIFBox(norse.LIFBoxParameters(tau_mem_inv=tau_mem_inv, method="superspike"), DT)

@@ -130,11 +130,6 @@ def test_file_imports_only_from_its_own_and_earlier_packages() -> None:
         assert not found, f"{path.relative_to(PACKAGE)} imports from {found}"
 
 
-def test_extras_are_the_rooms_with_a_plugin() -> None:
-    """The pipeline never imports an extra, as all of them come after it; they add what the hooks ask for."""
-    assert {file.parent.name for file in PACKAGE.glob("*/plugin.py")} == {*EXTRAS}
-
-
 def test_no_room_has_the_name_of_a_public_function() -> None:
     assert not {name for name in ORDER if inspect.isfunction(getattr(dvspipe, name, None))}
 
@@ -220,25 +215,6 @@ def test_private_names_are_used_only_in_their_module() -> None:
                 assert not private, f"{path.relative_to(PACKAGE)}:{node.lineno} imports {private}"
 
 
-def test_records_are_not_read_by_string_keys() -> None:
-    """Few plain mappings of other libraries remain; `python tests/project/test_architecture.py` prints them."""
-    assert len(string_subscripts()) <= 15, string_subscripts()
-
-
-def string_subscripts() -> list[str]:
-    """Subscripts with a string key in training, inference, report and cli."""
-    found = []
-    for path in sources():
-        if module_of(path) in ("training", "inference", "report", "cli"):
-            for node in nodes_of(path):
-                if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant | ast.JoinedStr):
-                    key = node.slice
-                    annotation = isinstance(node.value, ast.Name) and node.value.id in ("Literal", "Annotated")
-                    if (isinstance(key, ast.JoinedStr) or isinstance(key.value, str)) and not annotation:
-                        found.append(f"{path.relative_to(PACKAGE)}:{node.lineno} {ast.unparse(node)}")
-    return found
-
-
 def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
     """All functions of the package, with their location."""
     for path in sources():
@@ -262,7 +238,3 @@ def test_kernel_has_at_most_ten_parameters() -> None:
         if any(word in ast.unparse(decorator) for decorator in node.decorator_list for word in ("njit", "compiled")):
             parameters = len(node.args.args) + len(node.args.kwonlyargs)
             assert parameters <= 10, f"{place} has {parameters} parameters"
-
-
-if __name__ == "__main__":
-    print(*string_subscripts(), sep="\n")

@@ -87,7 +87,3 @@ def test_example_of_learning_rules_prints_a_result(
     [block] = blocks_of("concepts/learning-rules")
     exec(compile(block, "concepts/learning-rules", "exec"), {})
     assert capsys.readouterr().out
-
-
-def test_pages_contain_code_blocks_that_run() -> None:
-    assert sum(len(blocks_of(page)) for page in PAGES) > 10

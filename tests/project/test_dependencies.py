@@ -139,6 +139,8 @@ def test_conversion_imports_no_other_stage(tmp_path: Path) -> None:
     assert loaded.isdisjoint({"dvspipe.networks", "dvspipe.results.training"})
     assert {name for name in loaded if name.startswith("dvspipe.report.")} == {"dvspipe.report.plugin"}
     assert loaded.isdisjoint({"matplotlib", "torch"})
+    for other in (["info", "a.h5"], ["view", "a.h5", "-o", "a.png"]):
+        assert modules_after(*other, folder=tmp_path).isdisjoint({"tonic", "torch"})
 
 
 def test_constraints_satisfy_the_project_dependencies() -> None:

@@ -29,7 +29,3 @@ def test_example_runs_and_prints_its_result(
             raise
         pytest.skip(f"{error.name} is not installed")
     assert capsys.readouterr().out
-
-
-def test_examples_start_with_a_docstring() -> None:
-    assert all(script.read_text(encoding="utf-8").startswith('"""') for script in SCRIPTS)

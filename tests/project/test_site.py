@@ -30,8 +30,3 @@ def test_gallery_shows_each_code_form_filter_preset_and_format() -> None:
     assert shown("3_representations") == {*FrameConfig.model_fields["form"].annotation.__args__, "binary", *PLOTS}
     assert shown("4_presets") == set(list_presets())
     assert shown("5_formats") == set(written_suffixes()) - {".hdf5", ".bs2"}  # other names of .h5 and .bin
-
-
-def test_page_of_presets_has_every_preset() -> None:
-    text = (ROOT / "docs" / "reference" / "presets.md").read_text(encoding="utf-8")
-    assert re.findall(r"^## `(\w+)`$", text, re.MULTILINE) == sorted(list_presets())

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import dvspipe
-from conftest import SENSOR, random_events, write_bars
+from conftest import SENSOR, random_events
 from facts import mentions, raises
 from PIL import Image
 
@@ -112,9 +112,8 @@ def test_output_inside_the_source_is_no_source(recordings: Path) -> None:
     assert written(recordings, recordings / "out", format="npy") == found
 
 
-def test_folder_per_class_gives_a_folder_of_pictures_per_class(tmp_path: Path) -> None:
-    write_bars(tmp_path / "data")
-    found = written(tmp_path / "data", tmp_path / "out", every_us=50_000)
+def test_folder_per_class_gives_a_folder_of_pictures_per_class(bars: Path, tmp_path: Path) -> None:
+    found = written(bars / "train", tmp_path / "out", every_us=50_000)
     pictures = [Path(name).parts for name in found if name.endswith(".png")]
     assert len(pictures) == 120
     for name in ("right", "left", "down"):

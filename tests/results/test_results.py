@@ -164,13 +164,6 @@ def test_prediction_is_current_if_its_dependencies_are_unchanged(
     assert folder.find_current(NEEDED.model_copy(update=update)) == (answer() if current else None)
 
 
-def test_prediction_with_pictures_is_current_if_none_are_requested(tmp_path: Path) -> None:
-    folder = RecordingFolder(tmp_path)
-    drawn = answer(depends_on=NEEDED.model_copy(update={"pictures": True}))
-    store(folder, drawn)
-    assert folder.find_current(NEEDED) == drawn
-
-
 def test_prediction_without_files_or_dependencies_is_incomplete(tmp_path: Path) -> None:
     folder = RecordingFolder(tmp_path)
     assert folder.find_current(NEEDED) is None
@@ -226,22 +219,8 @@ def test_predictions_of_other_runs_are_not_found(tmp_path: Path) -> None:
     stored = read_rows(folder.predictions, Prediction)
     assert stored == tuple(each.model_copy(update={"segments": ()}) for each in found)
     (row, _) = csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines())
-    assert row == {
-        "file": "data/b.h5",
-        "label": "1",
-        "class": "right",
-        "probability": "0.75",
-        "certain": "True",
-        "t_start_us": "",
-        "t_end_us": "",
-        "reason": "",
-        "events": "12345",
-        "windows": "1",
-        "segment_count": "2",
-        "duration_s": "1.5",
-        "basis": "events",
-        "region": "",
-    }
+    shown = {"file": "data/b.h5", "class": "right", "t_start_us": "", "segment_count": "2", "duration_s": "1.5"}
+    assert {name: row[name] for name in shown} == shown
 
 
 # Scores
@@ -253,15 +232,7 @@ def test_scores_over_time_derive_from_counts() -> None:
 
 
 def test_scores_without_labels_are_none() -> None:
-    nothing = SCORES.model_copy(
-        update={
-            "confusion": ((0, 0), (0, 0)),
-            "segments_found": 0,
-            "segments": 0,
-            "labels": 0,
-            "delays_us": (),
-        }
-    )
+    nothing = TimeScores(confusion=((0, 0), (0, 0)), segments_found=0, segments=0, labels=0, delays_us=())
     assert nothing.accuracy is nothing.segment_f1 is nothing.median_delay_us is None
     assert add_scores([]) is None
     assert add_scores([None]) is None
@@ -327,6 +298,7 @@ def test_recordings_are_classified_by_the_mean_of_their_clips() -> None:
     """A long film is many clips, but one recording."""
     clips = [("a", "clap", (0.4, 0.6)), ("a", "clap", (0.9, 0.1))] + [("b", "wave", (0.7, 0.3))] * 5
     result = evaluation({f"{k}": (label, "clap") for k, (_, label, _) in enumerate(clips)})
+    assert result.classify_recordings() is None
     predictions = tuple(
         RecordingPrediction(name=f"{k}", label=label, predicted="clap", probabilities=shares, recording=recording)
         for k, (recording, label, shares) in enumerate(clips)
@@ -340,13 +312,6 @@ def test_recordings_are_classified_by_the_mean_of_their_clips() -> None:
 
     gestures = tuple(prediction.model_copy(update={"recording": "film"}) for prediction in predictions)
     assert result.model_copy(update={"predictions": gestures}).classify_recordings() is None
-
-
-def test_results_without_clips_count_recordings() -> None:
-    result = evaluation({"a": ("clap", "clap"), "b": ("wave", "clap")})
-    assert result.classify_recordings() is None
-    table, _ = result.describe()
-    assert isinstance(table, TextTable)
 
 
 def test_predictions_are_written_as_a_table(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import pytest
 from facts import raises
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from dvspipe.base.errors import DataError, FileError
 from dvspipe.results import PARTS, SPLITS, SplitRow, find_splits, read_splits, write_splits
@@ -67,8 +66,3 @@ def test_unknown_split_names_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / SPLITS).write_text(f"{HEADER}1,a/1.h5,a,train,\n3,a/1.h5,a,test,\n")
     with raises(DataError, "split 2", "expected 1, 3"):
         read_splits(tmp_path).of(2)
-
-
-def test_row_outside_the_folder_is_refused() -> None:
-    with raises(ValidationError, "file"):
-        SplitRow(split=1, file="../a.h5", class_name="a", part="train")

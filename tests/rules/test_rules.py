@@ -119,13 +119,6 @@ def test_ottt_equals_bptt_for_one_step(settings: dict[str, Any]) -> None:
     assert_equal(gradients(network, OTTT, 1), gradients(network, Bptt, 1))
 
 
-@NETWORKS
-def test_ottt_equals_bptt_without_memory(settings: dict[str, Any]) -> None:
-    """The factor a is 1 in the neurons and in the readout."""
-    network = build(settings, tau_mem_s=1e-3, tau_readout_s=1e-3)
-    assert_equal(gradients(network, OTTT), gradients(network, Bptt))
-
-
 @ONE_LAYER
 def test_eprop_equals_bptt_for_one_layer(settings: dict[str, Any]) -> None:
     network = build(settings)

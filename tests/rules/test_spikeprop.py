@@ -61,10 +61,9 @@ XOR_RATE = 2.0  # learning rate for weights of 1 to 10 and a threshold of 50
 XOR_ERROR = 1.0  # ms^2, summed over the four patterns
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_xor_is_learned(seed: int) -> None:
+def test_xor_is_learned() -> None:
     """Bohte et al. 2002: a summed squared error below 1 ms^2 in about 250 cycles, with one inhibitory neuron."""
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     hidden, output = (
         SpikePropLayer(inputs, neurons, delays=range(1, 17), tau=7.0, least_slope=1.0).double()
         for inputs, neurons in ((3, 5), (5, 1))

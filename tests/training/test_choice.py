@@ -142,12 +142,9 @@ def test_unusable_folders_and_recordings_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        "rule=bptt",
-        "rule=ottt",
         "rule=eprop",
         "rule=decolle",
         "network=mlp rule=ottt",
-        "network=stdp",
         "network=stdp channels=[6]",
         "network=stdp channels=[6,7,8] epochs=4",
         "network=stdp step_us=50000",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import moving_bar, write_bar_parts
+from conftest import moving_bar
 from facts import raises
 from small_training import Killed, config_for, contents, same_weights, weights_of
 
@@ -24,13 +25,8 @@ from dvspipe.training import TrainConfig
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_bar_parts(tmp_path_factory.mktemp("bars"))
-
-
-@pytest.fixture(scope="module")
-def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingRun:
-    return train(config_for(folder), out=tmp_path_factory.mktemp("run") / "a")
+def run(train_bars: Callable[..., TrainingRun]) -> TrainingRun:
+    return train_bars()
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
@@ -40,10 +36,10 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("stop", [{"progress": Killed(3)}, {"on_epoch": Killed(2).after}])
 def test_killed_run_resumes_to_the_same_weights(
-    run: TrainingRun, folder: Path, tmp_path: Path, stop: dict[str, Any]
+    run: TrainingRun, bars: Path, tmp_path: Path, stop: dict[str, Any]
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(config_for(folder), out=tmp_path, **stop)
+        train(config_for(bars), out=tmp_path, **stop)
     with (tmp_path / "results.csv").open("a") as file:
         file.write("3,0.1,0.2\n")  # partial row of an interrupted epoch
 
@@ -55,16 +51,16 @@ def test_killed_run_resumes_to_the_same_weights(
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 4
 
 
-def test_run_stopped_in_its_first_epoch_restarts(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
+def test_run_stopped_in_its_first_epoch_restarts(run: TrainingRun, bars: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(config_for(folder), out=tmp_path, progress=Killed(1))
+        train(config_for(bars), out=tmp_path, progress=Killed(1))
     assert not (tmp_path / "results.csv").exists()
-    train(config_for(folder), out=tmp_path, resume=True)
+    train(config_for(bars), out=tmp_path, resume=True)
     assert same_weights(tmp_path, run.folder.path)
 
 
-def test_lost_epoch_rows_are_restored_from_the_state(folder: Path, tmp_path: Path) -> None:
-    config = config_for(folder, epochs=2)
+def test_lost_epoch_rows_are_restored_from_the_state(bars: Path, tmp_path: Path) -> None:
+    config = config_for(bars, epochs=2)
     with pytest.raises(KeyboardInterrupt):
         train(config, out=tmp_path, progress=Killed(2))
     for name in ("results.csv", "metrics.jsonl"):
@@ -74,35 +70,35 @@ def test_lost_epoch_rows_are_restored_from_the_state(folder: Path, tmp_path: Pat
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
 
 
-def test_complete_run_is_unchanged_by_resuming(folder: Path, tmp_path: Path) -> None:
+def test_complete_run_is_unchanged_by_resuming(bars: Path, tmp_path: Path) -> None:
     """A missing test record is written again, and a corrupted checkpoint is an error."""
-    before = train(config_for(folder, epochs=1), out=tmp_path)
+    before = train(config_for(bars, epochs=1), out=tmp_path)
     there = contents(tmp_path)
-    assert train(folder, out=tmp_path, resume=True).test == before.test
+    assert train(bars, out=tmp_path, resume=True).test == before.test
     assert contents(tmp_path) == there
 
     (tmp_path / "test.json").unlink()
-    train(folder, out=tmp_path, resume=True)
+    train(bars, out=tmp_path, resume=True)
     assert contents(tmp_path).keys() == there.keys()
     assert same_weights(tmp_path, tmp_path, "best")
     assert (tmp_path / "weights/best.safetensors").read_bytes() == there["weights/best.safetensors"]
 
     before.folder.best.write_bytes(there["weights/best.safetensors"][:100])
     with raises(CheckpointError, before.folder.best):
-        train(folder, out=tmp_path, resume=True)
+        train(bars, out=tmp_path, resume=True)
 
 
-def test_settings_that_differ_from_the_run_are_one_error(run: TrainingRun, folder: Path) -> None:
+def test_settings_that_differ_from_the_run_are_one_error(run: TrainingRun, bars: Path) -> None:
     there = contents(run.folder.path)
     with raises(ConfigError, "args.yaml", "epochs=9", "epochs=4", "seed=1", "channels=[7]"):
-        train(config_for(folder, epochs=9, seed=1, channels=[7]), out=run.folder.path, resume=True)
+        train(config_for(bars, epochs=9, seed=1, channels=[7]), out=run.folder.path, resume=True)
     with raises(ConfigError, "args.yaml", "step_us=10000"):
-        train(folder, TrainConfig(step_us=10_000), run.folder.path, resume=True)
+        train(bars, TrainConfig(step_us=10_000), run.folder.path, resume=True)
     assert contents(run.folder.path) == there
 
 
-def test_obstacles_to_resuming_are_explained(folder: Path, tmp_path: Path) -> None:
-    config = config_for(folder, epochs=2)
+def test_obstacles_to_resuming_are_explained(bars: Path, tmp_path: Path) -> None:
+    config = config_for(bars, epochs=2)
     with raises(FileError, "nowhere", "args.yaml"):
         train(config, out=tmp_path / "nowhere", resume=True)
     with raises(ConfigError, "resume", "out="):
@@ -119,22 +115,22 @@ def test_obstacles_to_resuming_are_explained(folder: Path, tmp_path: Path) -> No
 
 
 def test_recordings_of_a_resumed_run_may_move_but_not_change(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "in").mkdir()
-    shutil.copytree(folder, tmp_path / "in" / "data")
+    shutil.copytree(bars, tmp_path / "in" / "data")
     monkeypatch.chdir(tmp_path / "in")
     with pytest.raises(KeyboardInterrupt):
         train(config_for(Path("data"), epochs=2), out="a", on_epoch=Killed(1).after)
 
     monkeypatch.chdir(tmp_path)
-    for label, name in enumerate(("0_right", "1_left")):
+    for label, name in enumerate(("right", "left")):
         for number in range(5):
             write(tmp_path / "other" / name / f"{2 * number:02}.raw", moving_bar(label, 500 + number))
     with raises(DataError, "in/a/split.json", "folder other"):
         train("other", out="in/a", resume=True)
 
-    added = shutil.copy("in/data/train/0_right/00.raw", "in/data/train/0_right/99.raw")
+    added = shutil.copy("in/data/train/right/00.raw", "in/data/train/right/99.raw")
     with raises(DataError, "in/a/split.json"):
         train("in/data", out="in/a", resume=True)
     Path(added).unlink()
@@ -147,9 +143,9 @@ def init_of(run: TrainingRun, **over: Any) -> dict[str, Any]:
     return {"init": str(run.folder.best), "epochs": 1, "learning_rate": 1e-12, "weight_decay": 0} | over
 
 
-def test_fine_tuning_starts_from_the_checkpoint(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
+def test_fine_tuning_starts_from_the_checkpoint(run: TrainingRun, bars: Path, tmp_path: Path) -> None:
     """With almost no learning rate, predictions stay the same; classes are matched by name, in any order."""
-    config = config_for(folder, **init_of(run))
+    config = config_for(bars, **init_of(run))
     data = open_dataset(config, config)
     again = train(data.with_classes(data.classes[::-1]), config, tmp_path / "a")
     assert again.test.confusion == run.test.confusion
@@ -157,11 +153,11 @@ def test_fine_tuning_starts_from_the_checkpoint(run: TrainingRun, folder: Path, 
     assert trained_on == "; then ".join(2 * [f"{run.test.title}, 54 recordings"])
 
 
-def test_fine_tuning_learns_new_classes(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
+def test_fine_tuning_learns_new_classes(run: TrainingRun, bars: Path, tmp_path: Path) -> None:
     """The other layers are loaded; the new last layer is fitted before the first update."""
     for part in ("train", "test"):
         for name in ("down", "left"):
-            shutil.copytree(next((folder / part).glob(f"?_{name}")), tmp_path / "two" / part / name)
+            shutil.copytree(next((bars / part).glob(name)), tmp_path / "two" / part / name)
 
     fitted = train(config_for(tmp_path / "two", **init_of(run)), out=tmp_path / "still")
     assert fitted.test.train_accuracy >= 0.9
@@ -177,9 +173,9 @@ def test_fine_tuning_learns_new_classes(run: TrainingRun, folder: Path, tmp_path
     assert tuned.test.accuracy >= 0.9
 
 
-def test_fine_tuning_requires_the_same_network_and_bins(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
+def test_fine_tuning_requires_the_same_network_and_bins(run: TrainingRun, bars: Path, tmp_path: Path) -> None:
     with raises(ConfigError, "tau_mem_s", 0.04, 0.5, "steps", 5, 7):
-        train(config_for(folder, **init_of(run, tau_mem_s=0.5, steps=7)), out=tmp_path / "a")
+        train(config_for(bars, **init_of(run, tau_mem_s=0.5, steps=7)), out=tmp_path / "a")
     with raises(CheckpointError, "nothing"):
-        train(config_for(folder, init="nothing"), out=tmp_path / "a")
+        train(config_for(bars, init="nothing"), out=tmp_path / "a")
     assert not (tmp_path / "a").exists()

@@ -6,15 +6,14 @@ import csv
 import json
 import platform
 import shutil
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import moving_bar, random_events, write_bar_parts
+from conftest import moving_bar, random_events
 from facts import raises
 from small_training import ONLINE, SMALL, Killed, config_for, same_weights, weights_of
 
@@ -36,15 +35,8 @@ ONLINE_RULES = ("ottt", "eprop", "decolle")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_bar_parts(tmp_path_factory.mktemp("bars"))
-
-
-@pytest.fixture(scope="module")
-def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingRun:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["dvspipe", "train", "bars"])
-        return train(config_for(folder), out=tmp_path_factory.mktemp("run") / "a")
+def run(train_bars: Callable[..., TrainingRun]) -> TrainingRun:
+    return train_bars()
 
 
 def test_network_learns_classes_that_differ_only_in_timing(run: TrainingRun) -> None:
@@ -55,16 +47,15 @@ def test_network_learns_classes_that_differ_only_in_timing(run: TrainingRun) -> 
     assert not run.test.synthetic
 
 
-def test_run_writes_its_records(run: TrainingRun, folder: Path) -> None:
+def test_run_writes_its_records(run: TrainingRun, bars: Path) -> None:
     rows = list(csv.DictReader((run.folder.path / "results.csv").read_text().splitlines()))
     lines = [json.loads(line) for line in (run.folder.path / "metrics.jsonl").read_text().splitlines()]
     assert [int(row["epoch"]) for row in rows] == [line["epoch"] for line in lines] == [1, 2, 3, 4]
     assert {"train_loss", "val_accuracy", "learning_rate", "rate_lif1"} <= set(rows[0])
 
     record = json.loads((run.folder.path / "test.json").read_text())
-    assert record["command"] == "dvspipe train bars"
     assert record["machine"]["Python"] == platform.python_version()
-    assert TrainConfig.read(run.folder.path / "args.yaml") == config_for(folder)
+    assert TrainConfig.read(run.folder.path / "args.yaml") == config_for(bars)
     assert TrainingRun.read(RunFolder(run.folder.path)) == run
 
 
@@ -78,22 +69,16 @@ def test_run_records_network_activity(run: TrainingRun) -> None:
     assert (readout.neurons, readout.rate) == (3, None)
 
 
-def test_checkpoint_classifies_recordings(run: TrainingRun, folder: Path) -> None:
+def test_checkpoint_classifies_recordings(run: TrainingRun, bars: Path) -> None:
     classifier = Classifier.load(run.checkpoint)
-    files = sorted((folder / "test").rglob("*.raw"))
+    files = sorted((bars / "test").rglob("*.raw"))
     predictions = [classifier.predict(file) for file in files]
     assert sum(one.class_name == Path(one.file).parent.name for one in predictions) == run.test.correct
 
 
-def test_same_seed_gives_the_same_weights(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
-    train(config_for(folder), out=tmp_path / "b")
-    assert same_weights(tmp_path / "b", run.folder.path, "best")
-    assert same_weights(tmp_path / "b", run.folder.path, "last")
-
-
 @pytest.mark.parametrize("rule", ONLINE_RULES)
-def test_online_rules_train_and_resume_to_the_same_weights(folder: Path, tmp_path: Path, rule: str) -> None:
-    config = config_for(folder, **ONLINE, rule=rule)
+def test_online_rules_train_and_resume_to_the_same_weights(bars: Path, tmp_path: Path, rule: str) -> None:
+    config = config_for(bars, **ONLINE, rule=rule)
     run = train(config, out=tmp_path / "a")
     assert run.epochs[-1].train_loss < run.epochs[0].train_loss
     assert run.epochs[0].rates["lif1"] > 0.01
@@ -104,15 +89,15 @@ def test_online_rules_train_and_resume_to_the_same_weights(folder: Path, tmp_pat
     assert same_weights(tmp_path / "b", tmp_path / "a")
 
 
-def test_bfloat16_trains_on_the_cpu(folder: Path, tmp_path: Path) -> None:
-    assert train(config_for(folder, channels=[16, 16], precision="bfloat16"), out=tmp_path).test.accuracy >= 0.9
+def test_bfloat16_trains_on_the_cpu(bars: Path, tmp_path: Path) -> None:
+    assert train(config_for(bars, channels=[16, 16], precision="bfloat16"), out=tmp_path).test.accuracy >= 0.9
 
 
-def test_segmented_training_equals_training_over_all_steps(folder: Path, tmp_path: Path) -> None:
+def test_segmented_training_equals_training_over_all_steps(bars: Path, tmp_path: Path) -> None:
     """With weight averaging; also after resuming."""
     plain: dict[str, Any] = {"network": "mlp", "channels": [12], "epochs": 2, "ema": 0.9}
-    segments = config_for(folder, **plain, segment=2)
-    train(config_for(folder, **plain, segment=None), out=tmp_path / "complete")
+    segments = config_for(bars, **plain, segment=2)
+    train(config_for(bars, **plain, segment=None), out=tmp_path / "complete")
     train(segments, out=tmp_path / "segments")
 
     ours = weights_of(tmp_path / "segments")
@@ -125,10 +110,10 @@ def test_segmented_training_equals_training_over_all_steps(folder: Path, tmp_pat
     assert same_weights(tmp_path / "resumed", tmp_path / "segments")
 
 
-def test_averaged_weights_are_stored(folder: Path, tmp_path: Path) -> None:
+def test_averaged_weights_are_stored(bars: Path, tmp_path: Path) -> None:
     """After one step on all recordings, the average is nine tenths of the new weights; with a decay of 0.02, 98 %."""
     one = {"epochs": 1, "batch": 54, "schedule": "constant", "warm_up": 0}
-    train(config_for(folder, **one), out=tmp_path / "plain")
+    train(config_for(bars, **one), out=tmp_path / "plain")
     classifier, _ = load_checkpoint(tmp_path / "plain")
     torch.manual_seed(0)
     fresh = classifier.build_network().state_dict()
@@ -136,33 +121,32 @@ def test_averaged_weights_are_stored(folder: Path, tmp_path: Path) -> None:
 
     learned = weights_of(tmp_path / "plain")[key]
     for ema, way in ((0.999, 0.9), (0.02, 0.98)):
-        train(config_for(folder, **one, ema=ema), out=tmp_path / str(ema))
+        train(config_for(bars, **one, ema=ema), out=tmp_path / str(ema))
         average = weights_of(tmp_path / str(ema))[key]
         torch.testing.assert_close(average, fresh[key] + way * (learned - fresh[key]), rtol=0, atol=1e-6)
 
 
-def test_standardised_convolutions_start_like_batch_norm(folder: Path, tmp_path: Path) -> None:
+def test_standardised_convolutions_start_like_batch_norm(bars: Path, tmp_path: Path) -> None:
     """The currents of each channel have mean 0 and variance 1, so no layer is silent."""
     still = {"learning_rate": 1e-12, "weight_decay": 0, "epochs": 1, "channels": [6, 8]}
-    batch, weight = (train(config_for(folder, **still, norm=norm), out=tmp_path / norm) for norm in ("batch", "weight"))
+    batch, weight = (train(config_for(bars, **still, norm=norm), out=tmp_path / norm) for norm in ("batch", "weight"))
     assert batch.epochs[0].rates == pytest.approx(weight.epochs[0].rates, rel=0.5)
 
 
-@pytest.mark.parametrize(("each", "channels", "batch"), [(6, [6], 32), (4, [6, 6, 6], 16)])
-def test_evaluation_mode_matches_training_mode(each: int, channels: list[int], batch: int, tmp_path: Path) -> None:
+def test_evaluation_mode_matches_training_mode(tmp_path: Path) -> None:
     """With one update per epoch, running statistics would still be mostly their initial values."""
     for label, name in enumerate(("right", "left", "down")):
-        for number in range(each):
+        for number in range(6):
             write(tmp_path / "data" / name / f"{number:02}.raw", moving_bar(label, number))
-    config = config_for(tmp_path / "data", channels=channels, epochs=20, batch=batch, shift_px=0)
+    config = config_for(tmp_path / "data", epochs=20, batch=32, shift_px=0)
     run = train(config, out=tmp_path / "run")
     printed = run.epochs[run.test.chosen_epoch - 1].train_accuracy
     assert run.test.train_accuracy == pytest.approx(printed, abs=0.02)
     assert printed > 0.6
 
 
-def test_only_one_run_writes_to_a_folder(folder: Path, tmp_path: Path) -> None:
-    config = config_for(folder, epochs=1)
+def test_only_one_run_writes_to_a_folder(bars: Path, tmp_path: Path) -> None:
+    config = config_for(bars, epochs=1)
 
     def train_again(_row: EpochRow) -> None:
         for resume in (False, True):
@@ -176,24 +160,24 @@ def test_only_one_run_writes_to_a_folder(folder: Path, tmp_path: Path) -> None:
         train(config, out=tmp_path / "file" / "b")
 
 
-def test_diverging_run_stops_and_replaces_an_earlier_one_only_if_told(folder: Path, tmp_path: Path) -> None:
-    train(config_for(folder, epochs=1), out=tmp_path)
+def test_diverging_run_stops_and_replaces_an_earlier_one_only_if_told(bars: Path, tmp_path: Path) -> None:
+    train(config_for(bars, epochs=1), out=tmp_path)
     files = sorted(tmp_path.rglob("*"))
     with raises(FileError, tmp_path, "not empty", "overwrite", "resume"):
-        train(config_for(folder), out=tmp_path)
+        train(config_for(bars), out=tmp_path)
     assert sorted(tmp_path.rglob("*")) == files
 
     with raises(ConfigError, "NaN", "epoch 1", "learning_rate = 1000"):
-        train(config_for(folder, learning_rate=1000, weight_decay=1e36), out=tmp_path, overwrite=True)
+        train(config_for(bars, learning_rate=1000, weight_decay=1e36), out=tmp_path, overwrite=True)
     assert {path.name for path in tmp_path.iterdir()} == {"args.yaml", "split.json", "weights"}
     assert list((tmp_path / "weights").iterdir()) == []
 
 
-def test_class_without_training_recordings_is_named(folder: Path, tmp_path: Path) -> None:
+def test_class_without_training_recordings_is_named(bars: Path, tmp_path: Path) -> None:
     root = tmp_path / "data"
-    shutil.copytree(folder, root)
-    shutil.rmtree(root / "train" / "1_left")
-    with raises(DataError, "1_left"):
+    shutil.copytree(bars, root)
+    shutil.rmtree(root / "train" / "left")
+    with raises(DataError, "left"):
         train(config_for(root), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
