@@ -444,7 +444,8 @@ def _combine(timeline: Timeline, adviser: Adviser, film: Film) -> tuple[Timeline
 
     # Without a change, no window shows the person; with one, also windows without a person become less certain.
     is_changed = not np.array_equal(probabilities, timeline.probabilities)
-    return replace(timeline, probabilities=probabilities), "joints and events" if is_changed else "events"
+    basis: Basis = "joints" if adviser.is_alone else "joints and events" if is_changed else "events"
+    return replace(timeline, probabilities=probabilities), basis
 
 
 def _explain_nothing(reader: Reader, bins: BinConfig) -> DataError:

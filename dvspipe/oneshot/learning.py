@@ -204,18 +204,20 @@ def cut_film(film: ExampleFilm, progress: Progress = ignore_progress) -> CutFilm
     """Track the person in a film, and find the windows in which the hands move; all windows of other gestures.
 
     Raises:
-        DataError: If the film shows no movement of the hands.
+        DataError: If the film shows no movement of the hands, or the person for less than a window.
         VideoError: If the film cannot be read or shows no person.
     """
     looks = TrackSettings(**JOINT_LOOKS.given | {"start_s": film.start_s, "stop_s": film.stop_s})
     tracked = track(film.path, config=looks, progress=progress)
     first_us, last_us = tracked.times_us[tracked.present][[0, -1]]
 
-    # A film that is shorter than a window has one, in its middle.
     half_us = JOINT_WINDOW_US // 2
     centers_us = np.arange(first_us + half_us, last_us - half_us + 1, HOP_US)
     if not len(centers_us):
-        centers_us = np.array([(first_us + last_us) // 2])
+        raise DataError(
+            f"{film.path}: too short (found a person for {(last_us - first_us) / 1e6:.2f} s, expected "
+            f"{JOINT_WINDOW_US / 1e6} s or more)"
+        )
 
     if film.name == OTHER:
         return CutFilm(film, tracked, centers_us)

@@ -38,7 +38,7 @@ SHOWN_DIGITS = 12  # digits of a digest in a message, enough to tell networks ap
 DECISIVE = frozenset({"network", "settings"})
 """Fields of a run that determine its predictions."""
 
-Basis = Literal["events", "joints and events"]
+Basis = Literal["events", "joints and events", "joints"]
 """Inputs of a prediction."""
 
 
@@ -275,7 +275,7 @@ class Prediction(Row):
     trained_on: str
     """Training data of the network."""
     basis: Basis = "events"
-    """Inputs of the prediction; `joints and events` also used the frames of the video."""
+    """Inputs of the prediction; `joints` are from the frames of the video."""
     video: bool = False
     """Whether the recording is a video; its times count from the start of the video."""
     synthetic: bool = False

@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..base.errors import count_noun
+from ..base.errors import ConfigError, count_noun
+from ..base.gestures import OTHER
 from ..base.interrupts import end_on_interrupt
-from ..base.texts import show_name
-from ..checkpoints.checkpoint import DEFAULT_CHECKPOINT
+from ..base.texts import readable, show_name
+from ..checkpoints.checkpoint import DEFAULT_CHECKPOINT, shipped_checkpoints
 from ..cli.screen import screen
 from ..inference import Classifier, ClassifyConfig
 from .actions import ActionConfig
@@ -49,6 +50,10 @@ def live(
         record: Event file (.h5, ...) for what the network sees; default: not recorded.
         overwrite: Replace an existing file of `record`.
     """
+    if source in shipped_checkpoints():
+        raise ConfigError(
+            f"live {source} {checkpoint}: wrong order (expected SOURCE CHECKPOINT, such as live 0 gesture)"
+        )
     classifier = Classifier.load(checkpoint)
     runner = ActionRunner(on, classifier.config.classes, acts)
     session = verb(source, classifier, config, speed=speed, record=record, overwrite=overwrite)
@@ -117,7 +122,8 @@ def _describe(answer: LiveAnswer) -> str:
     name = "no events"
     probability = ""
     if answer.class_name is not None:
-        name = show_name(answer.class_name) + ("" if answer.certain else " (uncertain)")
+        shown = "no gesture" if answer.class_name == OTHER else readable(show_name(answer.class_name))
+        name = shown + ("" if answer.certain else " (uncertain)")
         probability = f"{answer.probability:.0%}"
 
     # A line of 80 columns has room for one of both; losses matter more.

@@ -108,6 +108,7 @@ class LiveSession:
         is_film = isinstance(source.content, Video)
         adviser = classifier.choose_adviser(stateful, source.name, is_film=is_film)
         self._watcher = None if adviser is None else adviser.watch()
+        self._is_by_joints = adviser is not None and adviser.is_alone
         self._enter = classifier.choose_segments(stateful, is_film=is_film).threshold
 
         self._capacity = capacity or (VIDEO_CAPACITY if is_film else CAPACITY)
@@ -235,6 +236,8 @@ class LiveSession:
         if self._watcher is not None:
             probabilities = self._watcher.combine(by_events, output.end_us)
         basis: Basis = "events" if np.array_equal(probabilities, by_events) else "joints and events"
+        if self._is_by_joints:
+            basis = "joints"
         (is_familiar,) = config.is_familiar(logits)
         label = int(probabilities.argmax())
 

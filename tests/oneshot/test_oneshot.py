@@ -73,6 +73,8 @@ def test_part_is_where_the_hands_move() -> None:
     with raises(DataError, "still", "movement"):
         cut("still")
     assert len(cut(OTHER)[0].centers_us) == len(film.centers_us)
+    with raises(DataError, "up", 0.95, 1.44):
+        cut_film(ExampleFilm(Path("up"), "up", start_s=3.0))
 
 
 def test_rest_is_not_part_of_a_gesture(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +98,7 @@ def test_left_out_windows_share_no_picture_with_learnt_ones() -> None:
         assert len(learnt.centers_us)
         assert len(tested.centers_us)
         assert tested.centers_us[0] - learnt.centers_us[-1] >= JOINT_WINDOW_US
-    short = cut_film(ExampleFilm(Path("up"), "up", start_s=3.0))
+    short = cut_film(ExampleFilm(Path("up"), "up", start_s=2.4))
     learnt, tested = short.divide()
     assert (len(learnt.centers_us), len(tested.centers_us)) == (len(short.centers_us), 0)
 
@@ -169,6 +171,7 @@ def test_joints_alone_decide(tmp_path: Path) -> None:
     track = make_track(*MOVES["up"])
     start, end = np.array([1_000_000]), np.array([2_440_000])
     joints = JointClassifier.load(RunFolder(tmp_path / "mine").joints)
+    assert adviser.is_alone
     for events in ([[0.9, 0.05, 0.05]], [[0.3, 0.3, 0.4]]):
         combined = joints.combine(np.array(events, np.float32), track, start, end)
         assert int(combined.argmax()) == 1

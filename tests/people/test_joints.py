@@ -156,6 +156,8 @@ def test_video_is_classified_by_joints_and_events(film: Path, monkeypatch: pytes
     by_events = classifier.predict(film, InferConfig(joints=False))
     both = classifier.predict(film)
     assert (by_events.basis, both.basis) == ("events", "joints and events")
+    classifier.adviser = JointAdviser(replace(included(), weight=1.0))
+    assert classifier.predict(film).basis == "joints"
     assert both.probabilities[0] > by_events.probabilities[0]
     assert '"basis": "joints and events"' in both.model_dump_json(indent=1)
     start_us, end_us = by_events.timeline.t_start_us, by_events.timeline.t_end_us

@@ -483,6 +483,11 @@ def test_sigterm_ends_the_command_and_the_programs_of_its_gestures(checkpoint: P
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
+def test_command_names_the_order_of_its_arguments(tmp_path: Path) -> None:
+    done = dvspipe("live", "gesture", "bar.mp4", cwd=tmp_path, code=2)
+    assert mentions(done.stderr, "gesture bar.mp4", "SOURCE CHECKPOINT")
+
+
 def test_command_refuses_existing_records(checkpoint: Path, tmp_path: Path) -> None:
     write(tmp_path / "bar.h5", moving_bar(0, 0))
     done = dvspipe("live", "bar.h5", checkpoint, "--record", "bar.h5", cwd=tmp_path, code=2)
