@@ -7,7 +7,7 @@ import gzip
 import os
 import signal
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -63,6 +63,18 @@ def divide(events: Events, places: Iterable[int]) -> list[Events]:
     """Divide events into consecutive parts at any places."""
     edges = [0, *sorted(place % (len(events) + 1) for place in places), len(events)]
     return [events[first:stop] for first, stop in pairwise(edges)]
+
+
+@contextmanager
+def limit_files(size: int) -> Iterator[None]:
+    """Refuse to write files larger than `size` bytes, as a full disk does in the middle of a write."""
+    resource = pytest.importorskip("resource", reason="the system has no limits of files")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def encode_idx(array: np.ndarray) -> bytes:

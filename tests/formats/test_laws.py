@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +13,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 from commands import dvspipe
-from conftest import SENSOR, random_events, rows_of
+from conftest import SENSOR, divide, limit_files, random_events, rows_of
 from encoders import encode_aedat2, encode_aedat3, encode_dat, encode_es, encode_evt3, encode_evt21
 from facts import raises
 from hypothesis import given, settings
@@ -203,18 +202,6 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("source") / "in.h5"
     write(path, MANY)
     return path
-
-
-@contextmanager
-def limit_files(size: int) -> Iterator[None]:
-    """Refuse to write files larger than `size` bytes, as a full disk does in the middle of a write."""
-    resource = pytest.importorskip("resource", reason="the system has no limits of files")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
