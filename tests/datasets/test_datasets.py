@@ -507,7 +507,13 @@ def save_mnist(root: Path, train: int = 40, test: int = 10) -> tuple[np.ndarray,
 def test_mnist_images_are_encoded_by_the_configured_code(tmp_path: Path) -> None:
     _, test = save_mnist(tmp_path / "mnist")
     bins = BinConfig(steps=6)
-    for name, settings in (("latency", {}), ("population", {"neurons": 3}), ("constant", {}), ("poisson", {})):
+    for name, settings in (
+        ("latency", {}),
+        ("population", {"neurons": 3}),
+        ("contrast", {"threshold": 0.4}),
+        ("constant", {}),
+        ("poisson", {}),
+    ):
         config = DataConfig(data="mnist", root=tmp_path / "mnist", code=name, code_settings=settings)
         data, code = open_dataset(config, bins=bins), build_code(config, bins)
         assert data.inputs == code.channels

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import re
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +12,6 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
-from commands import dvspipe
 from conftest import random_events, rows_of
 from facts import raises
 
@@ -274,20 +272,6 @@ def test_downloaded_files_are_read_and_prints_stay_off_stdout(
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize(
-    "error", [OSError("no route to host"), RuntimeError("File not found or corrupted."), SystemExit()]
-)
-def test_failed_download_names_file_and_folder(
-    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(_self: Any) -> None:
-        raise error
-
-    monkeypatch.setattr("tonic.dataset.Dataset.download", refuse)
-    with raises(DataError, "downloaded", "CIFAR10DVS/airplane/*.aedat4"):
-        opened("CIFAR10DVS", tmp_path, download=True)
-
-
 def test_people_and_groups_stay_in_one_part(tmp_path: Path) -> None:
     write_gestures(tmp_path)
     data = opened("DVSGesture", tmp_path)
@@ -309,20 +293,3 @@ def test_corrupted_recording_is_reported_by_name(tmp_path: Path) -> None:
     found = survey(opened("DVSLip", tmp_path)).problems
     assert str(file) in found[0]
     assert "Tonic" in found[0]
-
-
-def test_network_trains_on_a_tonic_data_set_and_keeps_its_classes(tmp_path: Path) -> None:
-    write_nmnist(tmp_path / "data")
-    given = [tmp_path / "data", "data=tonic", "tonic_name=NMNIST", "steps=3"]
-    small = [
-        "channels=[2,2]",
-        "epochs=1",
-        "device=cpu",
-    ]
-    figures = dvspipe("data", "stats", *given, cwd=tmp_path, code=1)  # eight digits are missing
-    assert "NMNIST of Tonic, sensor 34x34" in figures.stdout
-    dvspipe("train", *given, *small, "-o", "run", cwd=tmp_path)
-    clip = next((tmp_path / "data").rglob("*.bin"))
-    network = tmp_path / "run" / "weights" / "best.safetensors"
-    answer = dvspipe("infer", network, clip, "--json", cwd=tmp_path)
-    assert re.search(r'"class":"\d"', answer.stdout), answer.stdout

@@ -69,16 +69,6 @@ def test_saccade_legs_end_as_in_n_mnist_and_return() -> None:
     assert saccade_path(np.array([0]), STILL).tolist() == saccade_path(np.array([310_000]), STILL).tolist() == [[0, 0]]
 
 
-def test_each_leg_accelerates_and_decelerates() -> None:
-    t_us = np.arange(0, 315_000, 5_000)
-    speed = np.hypot(*np.diff(saccade_path(t_us, STILL), axis=0).T)
-    for begin, end in ((0, 90), (105, 205), (215, 315)):
-        leg = speed[begin // 5 : end // 5 - 1]
-        assert 2 <= leg.argmax() <= leg.size - 3
-        assert leg.max() > 1.6 * leg.mean() > 0
-        assert max(leg[0], leg[-1]) < 0.4 * leg.max()
-
-
 @given(st.lists(st.integers(-10_000, 10_000), min_size=3, max_size=3))
 def test_delayed_leg_follows_the_same_path_later(delays: list[int]) -> None:
     late = saccade_path(np.arange(0, 330_000, 500), np.array(delays, float))
@@ -150,14 +140,6 @@ def test_synthetic_recordings_resemble_real_recordings_of_the_same_images(test_d
     assert np.mean(maps) > 0.93
     assert np.mean(nearest) < 2_500
     assert abs(np.mean(on) - 0.5) < 0.02
-
-
-def test_idx_files_are_read_gzipped_or_not(tmp_path: Path) -> None:
-    array = np.random.default_rng(0).integers(0, 256, (5, 7, 12)).astype(np.uint8)
-    (tmp_path / "a").write_bytes(idx(array))
-    (tmp_path / "b.gz").write_bytes(gzip.compress(idx(array), mtime=0))
-    for name in ("a", "b.gz"):
-        np.testing.assert_array_equal(read_idx(tmp_path / name), array)
 
 
 GOOD = idx(np.zeros((2, 7, 12), np.uint8))
