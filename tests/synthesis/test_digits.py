@@ -6,7 +6,6 @@ import gzip
 import json
 import os
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import encode_idx, write_mnist
 from facts import raises
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,17 +50,8 @@ def drawn_digit(seed: int) -> np.ndarray:
     return image
 
 
-def idx(array: np.ndarray) -> bytes:
-    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
-
-
 def save_mnist(folder: Path, train: int = 30, test: int = 12) -> None:
-    folder.mkdir(parents=True)
-    for part, count in (("train", train), ("t10k", test)):
-        images = np.stack([drawn_digit(number) for number in range(count)])
-        labels = (np.arange(count) % 10).astype(np.uint8)
-        (folder / f"{part}-images-idx3-ubyte").write_bytes(idx(images))
-        (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels), mtime=0))
+    write_mnist(folder, *(np.stack([drawn_digit(number) for number in range(count)]) for count in (train, test)))
 
 
 def test_saccade_legs_end_as_in_n_mnist_and_return() -> None:
@@ -142,7 +133,7 @@ def test_synthetic_recordings_resemble_real_recordings_of_the_same_images(test_d
     assert abs(np.mean(on) - 0.5) < 0.02
 
 
-GOOD = idx(np.zeros((2, 7, 12), np.uint8))
+GOOD = encode_idx(np.zeros((2, 7, 12), np.uint8))
 
 
 @pytest.mark.parametrize(
@@ -180,7 +171,7 @@ def test_mnist_files_that_do_not_match_are_an_error(
     tmp_path: Path, name: str, array: np.ndarray, message: object
 ) -> None:
     save_mnist(tmp_path / "mnist")
-    (tmp_path / "mnist" / name).write_bytes(idx(array))
+    (tmp_path / "mnist" / name).write_bytes(encode_idx(array))
     with raises(DataError, message):
         read_mnist(tmp_path / "mnist", "train")
 
