@@ -230,7 +230,7 @@ def test_joined_recordings_are_consecutive() -> None:
     assert joined[:20] == first
     assert joined[20:] == second.shift_time(int(first.t[-1] - second.t[0]) + 500)
     with raises(ConfigError, "gap_us", -1):
-        next(join_streams([first], gap_us=-1))
+        next(join_streams([[first]], gap_us=-1))
 
 
 @settings(max_examples=30)
