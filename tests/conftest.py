@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +57,44 @@ def rows_of(events: Events, **dtypes: str) -> np.ndarray:
     for name in dtypes:
         rows[name] = getattr(events, name)
     return rows
+
+
+def as_tuples(events: Events) -> list[tuple[int, int, int, bool]]:
+    """Return t, x, y and p of each event."""
+    return list(zip(*(getattr(events, name).tolist() for name in "txyp"), strict=True))
+
+
+def divide(events: Events, places: Iterable[int]) -> list[Events]:
+    """Divide events into consecutive parts at any places."""
+    edges = [0, *sorted(place % (len(events) + 1) for place in places), len(events)]
+    return [events[first:stop] for first, stop in pairwise(edges)]
+
+
+@contextmanager
+def limit_files(size: int) -> Iterator[None]:
+    """Refuse to write files larger than `size` bytes, as a full disk does in the middle of a write."""
+    resource = pytest.importorskip("resource", reason="the system has no limits of files")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def encode_idx(array: np.ndarray) -> bytes:
+    """Return an array of bytes as a file of MNIST."""
+    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
+
+
+def write_mnist(folder: Path, train: np.ndarray, test: np.ndarray) -> Path:
+    """Write images [N, 28, 28] as MNIST, with the labels 0 to 9 in turn; return the folder."""
+    folder.mkdir(parents=True)
+    for part, images in (("train", train), ("t10k", test)):
+        labels = np.arange(len(images), dtype=np.uint8) % 10
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(encode_idx(images))
+        (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(encode_idx(labels), mtime=0))
+    return folder
 
 
 BAR_SENSOR = SensorSize(width=16, height=12)

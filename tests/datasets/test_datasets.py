@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import random_events
+from conftest import random_events, write_mnist
 from facts import mentions, raises
 
 from dvspipe.base.errors import ConfigError, DataError, FileError
@@ -488,26 +488,17 @@ def test_videos_have_the_noise_of_their_conversion(tmp_path: Path) -> None:
             assert loaded[task.source] == read(task.target)
 
 
-def idx(array: np.ndarray) -> bytes:
-    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
-
-
-def save_mnist(root: Path, train: int = 40, test: int = 10) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    root.mkdir()
-    made = {}
-    for name, count in (("train", train), ("t10k", test)):
-        images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
-        made[name] = images
-        (root / f"{name}-images-idx3-ubyte").write_bytes(idx(images))
-        (root / f"{name}-labels-idx1-ubyte").write_bytes(idx(np.arange(count, dtype=np.uint8) % 10))
-    return made["train"], made["t10k"]
-
-
 def test_mnist_images_are_encoded_by_the_configured_code(tmp_path: Path) -> None:
-    _, test = save_mnist(tmp_path / "mnist")
+    train, test = (np.random.default_rng(0).integers(0, 256, (count, 28, 28), np.uint8) for count in (40, 10))
+    write_mnist(tmp_path / "mnist", train, test)
     bins = BinConfig(steps=6)
-    for name, settings in (("latency", {}), ("population", {"neurons": 3}), ("constant", {}), ("poisson", {})):
+    for name, settings in (
+        ("latency", {}),
+        ("population", {"neurons": 3}),
+        ("contrast", {"threshold": 0.4}),
+        ("constant", {}),
+        ("poisson", {}),
+    ):
         config = DataConfig(data="mnist", root=tmp_path / "mnist", code=name, code_settings=settings)
         data, code = open_dataset(config, bins=bins), build_code(config, bins)
         assert data.inputs == code.channels

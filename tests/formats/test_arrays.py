@@ -189,8 +189,3 @@ def test_text_is_read_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_text_without_events_is_unrelated(tmp_path: Path, name: str, text: str, is_unrelated: bool) -> None:
     (tmp_path / name).write_text(text)
     assert is_unrelated_text(tmp_path / name) is is_unrelated
-
-
-def test_real_text_equals_its_hdf5(test_data: Path) -> None:
-    recordings = test_data / "recordings"
-    assert len(read(recordings / "evlibrary_event.hdf5")) == 17

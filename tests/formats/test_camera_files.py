@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dvspipe.base.errors import FormatError
-from dvspipe.events import Events, SensorSize
+from dvspipe.events import SensorSize
 from dvspipe.formats import Hints, read, write
 from dvspipe.recordings.info import info
 
@@ -291,6 +291,7 @@ def test_aedat4_with_a_header_that_is_not_utf8_does_not_end_the_process(tmp_path
 
 
 REAL = {
+    "recordings/evlibrary_event.hdf5": (17, "304x240"),
     "recordings/faery_evt3.raw": (1_218_618, "1280x720"),
     "recordings/faery_evt2.raw": (521_252, "640x480"),
     "recordings/faery_gen4.dat": (1_218_618, "1280x720"),
@@ -327,20 +328,3 @@ def test_real_recording_equals_an_independent_decoder(test_data: Path, name: str
     for column in "xyp":
         assert np.array_equal(theirs[column], getattr(ours, column)), column
     assert np.array_equal(theirs["t"] - theirs["t"][0], ours.t - ours.t[0])
-
-
-def test_written_camera_file_equals_an_independent_decoder(tmp_path: Path) -> None:
-    io = pytest.importorskip("evutils.io", reason="evutils is not installed")
-    events = random_events(2, 3000, SensorSize(width=640, height=480), span_us=20_000_000)
-    write(tmp_path / "a.raw", events)
-    with io.EventReader(str(tmp_path / "a.raw")) as reader:
-        theirs = reader.read_all()
-    assert Events(*(theirs[name] for name in "txyp"), sensor=events.sensor) == events
-
-
-def test_bin40_equals_tonic(test_data: Path) -> None:
-    from tonic.io import read_mnist_file
-
-    path = sorted((test_data / "nmnist" / "Test" / "3").iterdir())[0]
-    theirs = read_mnist_file(str(path), dtype=np.dtype([("x", int), ("y", int), ("t", int), ("p", int)]))
-    assert read(path) == Events.from_structured(theirs, SensorSize(width=34, height=34))

@@ -196,17 +196,6 @@ def test_corrupted_chunk_is_an_error(tmp_path: Path) -> None:
         read(path)
 
 
-def test_sequence_as_an_attribute_is_an_error(tmp_path: Path) -> None:
-    write(tmp_path / "a.h5", random_events(0, 10))
-    with h5py.File(tmp_path / "a.h5", "a") as file:  # from a text by one flipped bit
-        del file.attrs["t_unit"]
-        value = np.empty(1, object)
-        value[0] = np.frombuffer(b"us", "u1")
-        file.attrs.create("t_unit", value, (1,), h5py.vlen_dtype("u1"))
-    with raises(FormatError, "a.h5", "t_unit", "sequence"):
-        read(tmp_path / "a.h5")
-
-
 def test_real_file_with_a_flipped_bit_does_not_end_the_process(test_data: Path) -> None:
     code = "import sys; from dvspipe.recordings.info import info; info(sys.argv[1])"
     command = [sys.executable, "-c", code, str(test_data / "broken" / "attribute.h5")]

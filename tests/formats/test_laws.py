@@ -6,15 +6,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 from commands import dvspipe
-from conftest import SENSOR, random_events, rows_of
+from conftest import SENSOR, divide, limit_files, random_events, rows_of
 from encoders import encode_aedat2, encode_aedat3, encode_dat, encode_es, encode_evt3, encode_evt21
 from facts import raises
 from hypothesis import given, settings
@@ -26,7 +24,6 @@ from dvspipe.events import Events, SensorSize
 from dvspipe.formats import FORMATS, Hints, WriteOptions, create_writer, open_recording, read, write, written_suffixes
 from dvspipe.recordings.info import info
 
-ROOT = Path(__file__).parents[2]
 SUFFIXES = written_suffixes()
 EVENTS = random_events(0, 300, span_us=50_000)
 MANY = random_events(1, 200_000, span_us=2_000_000)
@@ -98,9 +95,8 @@ def test_written_events_are_read_back(
     tmp_path: Path, suffix: str, seed: int, count: int, start_us: int, span_us: int, cuts: list[int]
 ) -> None:
     events = random_events(seed, count, span_us=span_us).shift_time(start_us)
-    edges = [0, *sorted(min(cut, count) for cut in cuts), count]
     path = tmp_path / f"clip{suffix}"
-    write(path, [events[slice(*edge)] for edge in pairwise(edges)], overwrite=True)
+    write(path, divide(events, cuts), overwrite=True)
     assert read(path, hints=Hints(sensor=str(SENSOR))) == events
     assert [file.name for file in path.parent.glob("clip*") if file.suffix == path.suffix] == [path.name]
 
@@ -175,15 +171,6 @@ def test_events_of_a_truncated_record_are_not_read(tmp_path: Path) -> None:
             read(tmp_path / f"cut{suffix}", hints=hints_of(suffix))
 
 
-@pytest.mark.parametrize("suffix", [*sorted(SEEDS), ".bag", ".mcap", ".db3", ".xyz"])
-def test_random_bytes_are_rejected(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"random{suffix}"
-    for count in (0, 1000):
-        path.write_bytes(np.random.default_rng(0).bytes(count))
-        with pytest.raises(DvspipeError, match=path.name):
-            read(path)
-
-
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_failed_write_leaves_no_files(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
@@ -203,18 +190,6 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("source") / "in.h5"
     write(path, MANY)
     return path
-
-
-@contextmanager
-def limit_files(size: int) -> Iterator[None]:
-    """Refuse to write files larger than `size` bytes, as a full disk does in the middle of a write."""
-    resource = pytest.importorskip("resource", reason="the system has no limits of files")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -296,12 +271,3 @@ def test_memory_is_bounded_by_chunks(tmp_path: Path) -> None:
         chunks = [len(part) for part in open_recording(tmp_path / f"a{suffix}").chunks()]
         assert sum(chunks) == len(events)
         assert max(chunks) <= 1 << 20
-
-
-def test_documentation_table_lists_every_format_and_suffix() -> None:
-    page = (ROOT / "docs" / "reference" / "formats.md").read_text(encoding="utf-8")
-    rows = [line for line in page.splitlines() if line[:1] == "|"]
-    cells = {row.split("|")[1].strip().strip("`"): row.split("|")[2:] for row in reversed(rows)}  # first name
-    for name, known in FORMATS.items():
-        assert {word.strip().strip("`") for word in cells[name][0].split(",")} == set(known.suffixes), name
-        assert bool(cells[name][1].strip()) == bool(known.written), name

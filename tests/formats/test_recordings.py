@@ -9,7 +9,7 @@ import pytest
 from conftest import SENSOR, random_events
 from facts import mentions, raises
 
-from dvspipe.base.errors import ConfigError, EventError, FileError, FormatError, PartialError
+from dvspipe.base.errors import ConfigError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import Hints, iterate, open_recording, read, write
 from dvspipe.recordings.info import info
@@ -73,20 +73,6 @@ def test_progress_counts_events(tmp_path: Path) -> None:
         recording = open_recording(tmp_path / name)
         assert len(list(recording.chunks(progress=lambda *done: calls.append(done)))) == 1  # noqa: B023
         assert calls == [(500, total)]
-
-
-def test_info_counts_events(tmp_path: Path) -> None:
-    events = random_events(0, 500)
-    write(tmp_path / "a.h5", events, settings={"pos_thres": 0.3})
-    found = info(tmp_path / "a.h5")
-    assert (found.events, found.duration_us, found.on_fraction) == (500, events.duration_us, events.p.mean())
-    assert found.rate_hz == pytest.approx(500 / events.duration_us * 1e6)
-    assert found.attributes["settings"] == {"pos_thres": 0.3}
-    write(tmp_path / "b.h5", Events.empty(SENSOR))
-    assert info(tmp_path / "b.h5").t_first_us is None
-    assert [one.events for one in info([tmp_path / "a.h5", tmp_path / "b.h5"])] == [500, 0]
-    with pytest.raises(PartialError):
-        info([tmp_path / "a.h5", tmp_path / "none.h5"])
 
 
 @pytest.mark.parametrize(

@@ -152,19 +152,9 @@ def test_libcaer_vector_has_one_event_per_bit_and_times_keep_their_low_bits(tmp_
     assert rows(read(bag.path)) == [*expected, (7000 + 4098, 3, 6, True)]
 
 
-def test_real_bag_has_as_many_events_as_its_words(test_data: Path) -> None:
-    path = test_data / "recordings" / "event_camera_test_events_2.mcap"
-    events = read(path)
-    store = get_typestore(Stores.ROS2_HUMBLE)
-    found = 0
-    with rosbag2.Reader(path) as reader:
-        store.register(get_types_from_msg(PACKET, reader.connections[0].msgtype))
-        for connection, _, data in reader.messages():
-            words = store.deserialize_cdr(data, connection.msgtype).events.view("<u2")
-            found += int(np.count_nonzero(words >> 12 == 3))
-            found += sum(int(word & 0xFF).bit_count() for word in words[words >> 12 == 5])
-    assert len(events) == found == 571_266
-    assert events.sensor == SensorSize(width=346, height=260)
+def test_real_bag_has_its_known_events(test_data: Path) -> None:
+    events = read(test_data / "recordings" / "event_camera_test_events_2.mcap")
+    assert (len(events), events.sensor) == (571_266, SensorSize(width=346, height=260))
     assert (int(events.t[0]), events.duration_us) == (1_744_227_144_732_712, 999_996)
 
 

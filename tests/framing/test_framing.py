@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import random_events
+from conftest import as_tuples, divide, random_events
 from facts import mentions, raises
 from hypothesis import given
 from hypothesis import settings as limits
@@ -70,11 +69,6 @@ def follow(parts: list[Events], framing: Framing) -> Events:
 
 def frame_events(events: Events, target: SensorSize) -> Events:
     return concatenate(open_source(events, target, FramingConfig(roi="auto")).read_fitted(), target)
-
-
-def split_at(events: Events, places: list[int]) -> list[Events]:
-    edges = [0, *sorted(place % (len(events) + 1) for place in places), len(events)]
-    return [events[first:stop] for first, stop in pairwise(edges)]
 
 
 @pytest.mark.parametrize(("left", "top"), [(0, 0), (20, 100), (210, 140)])
@@ -141,26 +135,24 @@ def framed_walk() -> tuple[Events, Framing, Events]:
 @given(places=st.lists(st.integers(0, 10**6), max_size=5))
 def test_framing_is_independent_of_stream_division(places: list[int]) -> None:
     events, expected, complete = framed_walk()
-    found = find_framing(split_at(events, places), LARGE, TARGET)
+    found = find_framing(divide(events, places), LARGE, TARGET)
     assert found is not None
     np.testing.assert_array_equal(found.center, expected.center)
     assert found.zoom == expected.zoom
-    assert follow(split_at(events, places), expected) == complete
+    assert follow(divide(events, places), expected) == complete
 
 
 def test_events_follow_the_track_at_its_times() -> None:
-    sensor, size = SensorSize(width=12, height=7), SensorSize(width=4, height=3)
+    size = SensorSize(width=4, height=3)
     track = RegionTrack(size, np.array([0, 100, 200]), np.array([0, 2, -1]), np.array([0, 1, 5]))
-    events = random_events(0, 300, sensor, 300)
-    events = events.shift_time(-50)  # the first position also applies before its time
+    events = random_events(0, 300, SensorSize(width=12, height=7), 300).shift_time(-50)
     expected = []
-    for t, x, y, p in zip(events.t.tolist(), events.x.tolist(), events.y.tolist(), events.p.tolist(), strict=True):
+    for t, x, y, p in as_tuples(events):  # the first position also applies before its time
         left, top = (0, 0) if t < 100 else (2, 1) if t < 200 else (-1, 5)
         if 0 <= x - left < 4 and 0 <= y - top < 3:
             expected.append((t, x - left, y - top, p))
     found = follow_events(events, track)
-    assert list(zip(found.t.tolist(), found.x.tolist(), found.y.tolist(), found.p.tolist(), strict=True)) == expected
-    assert found.sensor == size
+    assert (as_tuples(found), found.sensor) == (expected, size)
 
 
 def test_complete_picture_is_used_without_motion() -> None:
@@ -261,15 +253,13 @@ def test_picture_shows_a_rectangle_around_the_region() -> None:
 
 def test_short_gif_is_repeated(tmp_path: Path) -> None:
     pictures = [Image.fromarray(np.roll(np.eye(32, dtype=np.uint8) * 255, 4 * k, axis=1)) for k in range(8)]
-    path = tmp_path / "short.gif"
+    path, size = tmp_path / "short.gif", SensorSize(width=32, height=32)
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=60, loop=0)
-    source = open_source(path, SensorSize(width=32, height=32), FramingConfig(roi="full"))
-    events = concatenate(source.read_fitted(), SensorSize(width=32, height=32))
+    source = open_source(path, size, FramingConfig(roi="full"))
+    events = concatenate(source.read_fitted(), size)
     first, second = (events.between(start_us, start_us + 400_000) for start_us in (480_000, 960_000))
+    assert first.shift_time(480_000) == second
     assert 2_900_000 < events.t[-1] < 3_500_000
-    assert (first.t + 480_000).tolist() == second.t.tolist()
-    assert first.x.tolist() == second.x.tolist()
     assert source.film is not None
-    film = source.film.open()
+    assert source.film.open().estimate_selected() == 7 * 8  # 3 s are 7 rounds of 0.48 s
     assert [mentions(warning, "short.gif", "0.48 s", "repeated", "3.36 s") for warning in source.warnings] == [True]
-    assert film.estimate_selected() == sum(1 for _ in film.pictures()) == 7 * 8  # 3 s are 7 rounds of 0.48 s

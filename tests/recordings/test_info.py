@@ -12,9 +12,9 @@ from facts import mentions, raises
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dvspipe.base.errors import FileError, FormatError
+from dvspipe.base.errors import FileError, FormatError, PartialError
 from dvspipe.events import Events
-from dvspipe.formats import write
+from dvspipe.formats import Hints, write
 from dvspipe.recordings.config import FilmConfig
 from dvspipe.recordings.info import info
 
@@ -53,6 +53,8 @@ def test_corrupted_recordings_have_a_problem_and_an_exit_code(tmp_path: Path) ->
     for name, kind in (("wrong.h5", FormatError), ("missing.h5", FileError)):
         with raises(kind, name):
             info(tmp_path / name)
+    with raises(PartialError, "1 of 2"):
+        info([tmp_path / "good.csv", tmp_path / "missing.h5"], hints=Hints(sensor="12x7"))
 
 
 def test_settings_that_are_not_defaults_are_shown(tmp_path: Path) -> None:

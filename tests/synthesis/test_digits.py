@@ -6,7 +6,6 @@ import gzip
 import json
 import os
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import encode_idx, write_mnist
 from facts import raises
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,33 +50,14 @@ def drawn_digit(seed: int) -> np.ndarray:
     return image
 
 
-def idx(array: np.ndarray) -> bytes:
-    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
-
-
 def save_mnist(folder: Path, train: int = 30, test: int = 12) -> None:
-    folder.mkdir(parents=True)
-    for part, count in (("train", train), ("t10k", test)):
-        images = np.stack([drawn_digit(number) for number in range(count)])
-        labels = (np.arange(count) % 10).astype(np.uint8)
-        (folder / f"{part}-images-idx3-ubyte").write_bytes(idx(images))
-        (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels), mtime=0))
+    write_mnist(folder, *(np.stack([drawn_digit(number) for number in range(count)]) for count in (train, test)))
 
 
 def test_saccade_legs_end_as_in_n_mnist_and_return() -> None:
     ends = saccade_path(np.array([90_000, 207_500, 314_000]), STILL)
     np.testing.assert_allclose(ends, LEGS_END_PX, atol=0.2)
     assert saccade_path(np.array([0]), STILL).tolist() == saccade_path(np.array([310_000]), STILL).tolist() == [[0, 0]]
-
-
-def test_each_leg_accelerates_and_decelerates() -> None:
-    t_us = np.arange(0, 315_000, 5_000)
-    speed = np.hypot(*np.diff(saccade_path(t_us, STILL), axis=0).T)
-    for begin, end in ((0, 90), (105, 205), (215, 315)):
-        leg = speed[begin // 5 : end // 5 - 1]
-        assert 2 <= leg.argmax() <= leg.size - 3
-        assert leg.max() > 1.6 * leg.mean() > 0
-        assert max(leg[0], leg[-1]) < 0.4 * leg.max()
 
 
 @given(st.lists(st.integers(-10_000, 10_000), min_size=3, max_size=3))
@@ -152,15 +133,7 @@ def test_synthetic_recordings_resemble_real_recordings_of_the_same_images(test_d
     assert abs(np.mean(on) - 0.5) < 0.02
 
 
-def test_idx_files_are_read_gzipped_or_not(tmp_path: Path) -> None:
-    array = np.random.default_rng(0).integers(0, 256, (5, 7, 12)).astype(np.uint8)
-    (tmp_path / "a").write_bytes(idx(array))
-    (tmp_path / "b.gz").write_bytes(gzip.compress(idx(array), mtime=0))
-    for name in ("a", "b.gz"):
-        np.testing.assert_array_equal(read_idx(tmp_path / name), array)
-
-
-GOOD = idx(np.zeros((2, 7, 12), np.uint8))
+GOOD = encode_idx(np.zeros((2, 7, 12), np.uint8))
 
 
 @pytest.mark.parametrize(
@@ -198,7 +171,7 @@ def test_mnist_files_that_do_not_match_are_an_error(
     tmp_path: Path, name: str, array: np.ndarray, message: object
 ) -> None:
     save_mnist(tmp_path / "mnist")
-    (tmp_path / "mnist" / name).write_bytes(idx(array))
+    (tmp_path / "mnist" / name).write_bytes(encode_idx(array))
     with raises(DataError, message):
         read_mnist(tmp_path / "mnist", "train")
 

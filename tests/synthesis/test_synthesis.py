@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 
 from dvspipe.base.errors import ConfigError, DataError, FileError
 from dvspipe.base.gestures import GESTURES
-from dvspipe.events import GESTURE_SENSOR, Events, SensorSize
+from dvspipe.events import GESTURE_SENSOR, SensorSize
 from dvspipe.formats import read
 from dvspipe.recordings.info import info
 from dvspipe.synthesis import (
@@ -28,14 +27,12 @@ from dvspipe.synthesis import (
     plan_clip,
     plan_session,
     record_gesture,
-    record_session,
     render_session,
     write_gestures,
     write_recordings,
 )
 from dvspipe.synthesis.bodies import Limbs, build_limbs
 from dvspipe.synthesis.draws import Draw, read_movements
-from dvspipe.synthesis.gesture_sets import GesturesRecord
 from dvspipe.synthesis.gestures import pose_person
 from dvspipe.synthesis.motion import draw_beat
 from dvspipe.synthesis.movements import MOVEMENTS, OTHER_KINDS, move_to_and_fro
@@ -65,7 +62,6 @@ CLOCKWISE = {
     "left_arm_clockwise": (LEFT, 1),
     "left_arm_counter_clockwise": (LEFT, -1),
 }
-ONE_SIDED = [name for name in GESTURES if name.startswith(("right_", "left_"))]
 SILENT = Readout(
     main_polarity=True, repeated_share=0, repeated_again_share=0, echo_share=0, echo_echo_share=0, other_echo_share=0
 )
@@ -96,16 +92,6 @@ def angle(a, b):
 
 def test_movements_are_in_the_order_of_labels():
     assert tuple(MOVEMENTS) == GESTURES
-
-
-def test_same_seeds_render_the_same_frames():
-    first, again = (images("air_guitar", duration_us=200_000) for _ in range(2))
-    np.testing.assert_array_equal(first, again)
-
-
-@pytest.mark.parametrize("seeds", [(3, 2), (1, 3)], ids=["person", "clip"])
-def test_different_seeds_render_different_frames(seeds):
-    assert (images("arm_roll", duration_us=50_000) != images("arm_roll", *seeds, duration_us=50_000)).mean() > 0.5
 
 
 @pytest.mark.parametrize("name", GESTURES)
@@ -194,10 +180,6 @@ def test_person_and_most_of_the_movement_are_inside_the_picture(name):
     assert np.mean(inside) > 0.7
 
 
-def test_frame_times_are_rounded_to_microseconds():
-    assert [frame.t_us for frame in render("arm_roll", duration_us=100_000, fps=30.0)] == [0, 33_333, 66_667, 100_000]
-
-
 @given(seed=st.integers(0, 10**6), label=st.integers(0, 10))
 def test_bone_lengths_are_constant_and_joints_within_limits(seed, label):
     person, joints = pose(GESTURES[label], seed, np.arange(0, 1.5, 0.03))
@@ -240,16 +222,6 @@ def test_left_gestures_mirror_right_gestures(seed):
         np.testing.assert_array_equal(right.hand, left.hand)
 
 
-def test_counter_clockwise_follows_the_clockwise_path():
-    t, person = np.arange(0, 3, 0.005), draw_person(np.random.default_rng(1))
-    there, back = (
-        MOVEMENTS[f"right_arm_{way}clockwise"](t, person, np.random.default_rng(2)).right.wrist
-        for way in ("", "counter_")
-    )
-    nearest_m = np.linalg.norm(there[:, None] - back, axis=-1).min(axis=1)
-    assert np.quantile(nearest_m, 0.9) < 0.1  # the circle is larger than 0.5 m, and its size drifts
-
-
 @pytest.mark.parametrize("seed", range(24))
 def test_clapping_hands_meet_in_front_of_the_body(seed):
     _, joints = pose("hand_clapping", seed)
@@ -270,16 +242,6 @@ def test_waving_hand_is_above_the_elbow_and_outside_the_shoulder(name, seed):
     arms = pose(name, seed)[1].arms[:, side].mean(axis=0)
     assert arms[WRIST, 1] > arms[ELBOW, 1]
     assert abs(arms[ELBOW, 0]) > abs(arms[SHOULDER, 0])
-
-
-@pytest.mark.parametrize("name", ONE_SIDED)
-def test_right_side_of_the_performer_is_on_the_left_of_the_picture(name):
-    halves = np.zeros(2)
-    for seed in range(4):
-        moved = np.abs(np.diff(np.log(images(name, seed, seed, fps=40.0, light="led") + 100), axis=0)).sum(axis=(0, 1))
-        halves += moved[:64].sum(), moved[64:].sum()
-    right, left = halves if name.startswith("right") else halves[::-1]
-    assert right > 1.5 * left
 
 
 def test_thumb_of_a_raised_hand_is_medial():
@@ -366,17 +328,6 @@ def test_session_performs_its_plan_with_rests():
     assert np.ptp(wrists[resting], axis=0).max() < 0.12  # rest is always the same
 
 
-def test_recorded_session_has_most_events_during_gestures():
-    events, plan = record_session([1], person=2, session=0, seed=4)
-    (wave,) = plan
-    assert wave.label == 1
-    assert events.sensor == GESTURE_SENSOR
-    during = len(events.between(wave.start_us, wave.end_us)) / (wave.end_us - wave.start_us)
-    before = len(events.between(0, wave.start_us)) / wave.start_us
-    assert during > 1.3 * before  # at rest, the noise of the sensor continues
-    assert events.t[-1] > wave.end_us + 700_000
-
-
 @pytest.mark.parametrize("label", [-1, 11])
 def test_label_out_of_range_is_an_error(label):
     with raises(DataError, "label", label, "0", "10"):
@@ -406,9 +357,12 @@ def test_recordings_resemble_dvs128_gesture():
 
 def test_recording_is_deterministic():
     first, again = (record_gesture(GestureClip(4, person=1, clip=2, seed=3, duration_us=100_000)) for _ in range(2))
-    other = record_gesture(GestureClip(4, person=1, clip=3, seed=3, duration_us=100_000))
+    others = [
+        record_gesture(GestureClip(4, person=person, clip=clip, seed=seed, duration_us=100_000))
+        for person, clip, seed in ((2, 2, 3), (1, 3, 3), (1, 2, 4))
+    ]
     np.testing.assert_array_equal(first.structured(), again.structured())
-    assert len(first) != len(other)
+    assert all(len(first) != len(other) for other in others)
 
 
 def test_sensors_differ_from_clip_to_clip():
@@ -446,10 +400,6 @@ def test_echoes_and_repetitions_have_the_set_shares():
     assert read.t[-1] <= events.t[-1]
 
 
-def test_readout_of_no_events_is_empty():
-    assert len(read_out(Events.empty(SENSOR), SILENT, np.random.default_rng(0))) == 0
-
-
 # Folders of recordings
 
 
@@ -474,38 +424,6 @@ def test_gesture_folder_has_labels_and_a_record(tmp_path: Path) -> None:
         "seed": 3,
         "duration_us": 100_000,
     }
-
-
-def test_interrupted_folder_resumes_and_grows(tmp_path: Path) -> None:
-    def interrupt(done: int, _total: int) -> None:
-        if done == 4:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_few(tmp_path, progress=interrupt)
-    assert len(list(tmp_path.glob("*/*"))) == 4
-    kept = {file: file.stat().st_mtime_ns for file in tmp_path.glob("*/*")}
-    calls: list[tuple[int, int]] = []
-    assert write_few(tmp_path, progress=lambda *now: calls.append(now)) == len(GESTURES) - 4
-    assert calls[0] == (4, 11)
-    assert calls[-1] == (11, 11)
-    assert all(file.stat().st_mtime_ns == time for file, time in kept.items())
-    assert write_few(tmp_path, people=2) == len(GESTURES)
-
-
-@pytest.mark.parametrize("other", [{"seed": 4}, {"duration_us": 200_000}])
-def test_folder_with_different_settings_is_an_error(tmp_path: Path, other: dict[str, Any]) -> None:
-    work = {Path("a"): Path.touch}
-    write_recordings(tmp_path, GesturesRecord(seed=3, duration_us=100_000), work)
-    with raises(DataError, next(iter(other)), "synthesis.json"):
-        write_few(tmp_path, **other)
-
-
-def test_folder_with_other_files_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("mine")
-    with raises(DataError, tmp_path):
-        write_few(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_recordings_are_written_by_processes_and_errors_propagate(tmp_path: Path) -> None:
