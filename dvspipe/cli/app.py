@@ -188,7 +188,7 @@ def spell_options(message: str, app: App, names: Sequence[str]) -> str:
     """Return a message whose advice has the options of a command as they are typed, instead of their Python names.
 
     Args:
-        message: Message that ends with `; use NAME=VALUE ...` or `; use NAME ...`.
+        message: Message that has `; use NAME=VALUE ...` or `; use NAME ...`, and further names after `or`.
         app: Command line.
         names: First words of the command.
     """
@@ -203,7 +203,7 @@ def spell_options(message: str, app: App, names: Sequence[str]) -> str:
         return match[0] if option not in options else f"{option} " if match[2] else option
 
     problem, use, advice = message.partition("; use ")
-    return problem + use + re.sub(r"^([a-z_]+)(?![\w=])|\b([a-z_]+)=", spell, advice)
+    return problem + use + re.sub(r"(?:^|(?<=\bor ))([a-z_]+)(?![\w=])|\b([a-z_]+)=", spell, advice)
 
 
 def main() -> None:

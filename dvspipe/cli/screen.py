@@ -75,18 +75,16 @@ def accept_all_texts() -> None:
 
 
 class _LogLines(logging.Handler):
-    """Log handler: print a line per message, and equal warnings once; rich's own handler wraps lines."""
+    """Log handler: print a line per message, and equal ones once; rich's own handler wraps lines."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._warned: set[str] = set()
+        self._printed: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         text = " ".join(record.getMessage().split())
-        if record.levelno < logging.WARNING:
-            messages.print(Text(text))
-        elif text not in self._warned:  # for example, a command opens a data set several times
-            self._warned.add(text)
+        if text not in self._printed:  # for example, a command opens a data set several times, or each worker compiles
+            self._printed.add(text)
             level = "warning: " if record.levelno == logging.WARNING else ""
             messages.print(Text.assemble((level, "yellow"), text))
 
