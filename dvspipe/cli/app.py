@@ -15,6 +15,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from ..base.errors import DvspipeError, PartialError
+from ..base.texts import find_similar
 from ..hooks import Command, plugins
 from .commands import load_command
 from .screen import (
@@ -206,6 +207,12 @@ def spell_options(message: str, app: App, names: Sequence[str]) -> str:
     return problem + use + re.sub(r"(?:^|(?<=\bor ))([a-z_]+)(?![\w=])|\b([a-z_]+)=", spell, advice)
 
 
+def _keep_near(suggestion: re.Match[str]) -> str:
+    """Return an unknown name with the suggestion of cyclopts, if they are similar."""
+    typed, known = (name.strip('"') for name in suggestion.groups())
+    return suggestion[0] if find_similar(typed, [known]) else f"{suggestion[1]}."
+
+
 def main() -> None:
     """Run the command line. Errors that users can fix are printed in one line, with exit code 2."""
     accept_all_texts()
@@ -213,7 +220,8 @@ def main() -> None:
         run(sys.argv[1:])
         sys.stdout.flush()
     except CycloptsError as error:
-        fail(f"{' '.join(error.command_chain or ())}: {error}".removeprefix(": "))
+        text = re.sub(r"(\S+)\. Did you mean (\S+)\?", _keep_near, str(error))
+        fail(f"{' '.join(error.command_chain or ())}: {text}".removeprefix(": "))
     except PartialError as error:
         show_result(error.results)
         fail(str(error), EXIT_ERROR if error.all_failed else EXIT_SOME_FAILED)

@@ -545,7 +545,7 @@ def test_ctrl_c_stops_conversion_without_output(tmp_path: Path) -> None:
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=60)
     assert (running.returncode, said.strip().splitlines()) == (-signal.SIGINT, ["dvspipe: interrupted"])
-    assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -557,6 +557,11 @@ def test_ctrl_c_stops_conversion_without_output(tmp_path: Path) -> None:
             "a: no times; use fps=30, or time_unit=us to set it",
             "; use --fps 30, or --time-unit us to set it",
         ),
+        (
+            "train",
+            "run: not empty; use overwrite to replace it, or resume to resume",
+            "; use --overwrite to replace it, or --resume to resume",
+        ),
         ("train", "a: no sensor; use sensor=WxH to set it", "; use sensor=WxH to set it"),
         ("data stats", "out: use of a file", ": use of a file"),
     ],
@@ -565,6 +570,16 @@ def test_advice_names_options_as_they_are_typed(command: str, message: str, type
     names = command.split()
     app = create_app(names, progress=ignore_progress)
     assert spell_options(message, app, names).endswith(typed)
+
+
+@pytest.mark.parametrize(
+    ("words", "suggested"),
+    [(["inof"], "info"), (["frames", "--bims", "3"], "--bins"), (["plot"], None), (["convert", "--speed", "3"], None)],
+)
+def test_only_similar_names_are_suggested(words: list[str], suggested: str | None, tmp_path: Path) -> None:
+    said = dvspipe(*words, cwd=tmp_path, code=2).stderr
+    assert ("Did you mean" in said) == bool(suggested)
+    assert (suggested or words[0]) in said
 
 
 def test_every_kind_of_data_set_is_listed(tmp_path: Path) -> None:
