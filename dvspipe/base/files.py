@@ -229,7 +229,8 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
 
 def explain_missing(path: Path) -> str:
     """Return "no such file", and the file in the same folder whose name is similar, if any."""
-    names = {file.stem: file.name for file in path.parent.glob("*") if not is_internal(Path(file.name))}
+    files = (file for file in path.parent.glob("*") if file != path and not is_internal(Path(file.name)))
+    names = {file.stem: file.name for file in files}
     similar = find_similar(path.stem, names)
     return f"no such file; did you mean {path.with_name(names[similar])}?" if similar else "no such file"
 

@@ -182,7 +182,7 @@ def run(arguments: Sequence[str]) -> None:
         display.close()
     is_first = os.environ.get("RANK", "0") == "0"  # torchrun starts several processes with the same result
     if result is not None and is_first and (problem := show_result(result)):
-        fail(problem, EXIT_SOME_FAILED)
+        fail(spell_options(problem, app, names), EXIT_SOME_FAILED)
 
 
 def spell_options(message: str, app: App, names: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -125,7 +126,7 @@ def _list_tasks(source: Path, out: Path) -> list[_FrameTask]:
     """Return the recordings, each with its folder: the same folders as in the source, and the name of the file."""
     # Outputs of an earlier run may be below the source: they are no recordings.
     recordings = find_recordings([source])
-    if source.resolve() in out.resolve().parents:
+    if Path(os.path.realpath(source)) in out.resolve().parents:  # Path.resolve fails for a link to itself
         recordings = [path for path in recordings if out.resolve() not in path.resolve().parents]
     if recordings == [source]:
         return [_FrameTask(source, out)]
@@ -146,7 +147,7 @@ def _list_tasks(source: Path, out: Path) -> list[_FrameTask]:
 
 def _claim_folder(out: Path, source: Path, config: FrameSettings, *, overwrite: bool) -> None:
     """Check that a folder is empty or has frames of this source with these settings, or remove its frames."""
-    run = {"source": str(source.resolve())} | config.model_dump(mode="json")
+    run = {"source": os.path.realpath(source)} | config.model_dump(mode="json")
     settings_file = out / SETTINGS
     names = [path.name for path in out.iterdir() if not is_internal(Path(path.name))]
     if names and not settings_file.is_file():

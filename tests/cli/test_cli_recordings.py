@@ -73,7 +73,7 @@ def test_filter_keeps_settings_and_adds_its_own(recording: Path) -> None:
 
 
 def test_filter_needs_a_filter(recording: Path) -> None:
-    assert "hot_pixels" in dvspipe("filter", "a.h5", "-o", "b.h5", cwd=recording.parent, code=2).stderr
+    assert "--hot-pixels" in dvspipe("filter", "a.h5", "-o", "b.h5", cwd=recording.parent, code=2).stderr
     assert [path.name for path in recording.parent.iterdir()] == ["a.h5"]
 
 
