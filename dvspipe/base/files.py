@@ -7,7 +7,6 @@ file can be removed.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import shutil
@@ -19,6 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from .errors import FileError, join_names
+from .texts import find_similar
 
 if sys.platform != "win32":
     import fcntl
@@ -94,7 +94,7 @@ def require_space(path: Path, size: int) -> None:
 def write_beside(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path in the same folder; it replaces `path` when the block ends without an error.
 
-    The folder is created if needed. Temporary files of killed processes in it are removed.
+    The folder is created if needed, and removed after an error. Temporary files of killed processes in it are removed.
 
     Args:
         path: Output file.
@@ -110,6 +110,7 @@ def write_beside(path: Path, *, durable: bool = True) -> Iterator[Path]:
         'complete'
     """
     beside = path.with_name(f"{TEMPORARY}{uuid4().hex}{path.suffix}")
+    new_folders = [folder for folder in path.parents if not folder.exists()]
     try:
         handle = _lock(beside, wait=True)
         try:
@@ -119,6 +120,9 @@ def write_beside(path: Path, *, durable: bool = True) -> Iterator[Path]:
         finally:
             beside.unlink(missing_ok=True)
             os.close(handle)
+            with suppress(OSError):  # not empty
+                for folder in new_folders:
+                    folder.rmdir()
     except OSError as error:
         raise FileError(f"{path}: cannot be written ({error.strerror or error})") from error
 
@@ -225,9 +229,10 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
 
 def explain_missing(path: Path) -> str:
     """Return "no such file", and the file in the same folder whose name is similar, if any."""
-    names = [file.name for file in path.parent.glob("*") if not is_internal(Path(file.name))]
-    similar = difflib.get_close_matches(path.name, names, 1)
-    return f"no such file; did you mean {path.with_name(similar[0])}?" if similar else "no such file"
+    files = (file for file in path.parent.glob("*") if file != path and not is_internal(Path(file.name)))
+    names = {file.stem: file.name for file in files}
+    similar = find_similar(path.stem, names)
+    return f"no such file; did you mean {path.with_name(names[similar])}?" if similar else "no such file"
 
 
 def digest_file(path: Path) -> str:

@@ -54,7 +54,7 @@ def _watch_compilation() -> None:
     """Refuse settings also before each compilation, because the current folder may have changed; log the first one."""
     from numba.core import event
 
-    log_once = functools.cache(log.warning)
+    log_once = functools.cache(log.info)
 
     class Watch(event.Listener):  # type: ignore[misc]  # numba has no types
         def on_start(self, _: object) -> None:

@@ -5,7 +5,6 @@ Each model is defined next to the code that reads it, and is the only place of i
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -23,6 +22,7 @@ from pydantic import (
 )
 
 from .errors import ConfigError, brief, join_names
+from .texts import find_similar
 from .yaml_files import parse_yaml, read_text
 
 MAX_MISTAKES = 5  # listed in a message
@@ -75,8 +75,8 @@ class Settings(BaseModel):
                 subject = f"{mistake['loc'][0]} = {brief(mistake['input'])}: " if mistake["loc"] else ""
                 text = mistake["msg"].removeprefix("Value error, ")
                 if mistake["type"] == "extra_forbidden":
-                    similar = difflib.get_close_matches(str(mistake["loc"][0]), cls.model_fields, 1)
-                    text = f"unknown setting{''.join(f'; did you mean {name}?' for name in similar)}"
+                    similar = find_similar(str(mistake["loc"][0]), cls.model_fields)
+                    text = f"unknown setting; did you mean {similar}?" if similar else "unknown setting"
                 mistakes.append(subject + text)
 
         if mistakes:

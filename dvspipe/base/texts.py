@@ -6,10 +6,12 @@ width of the terminal.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import difflib
+from collections.abc import Collection, Iterable, Sequence
 
 from .errors import escape_controls
 
+NEAR = 0.75  # similarity of a mistyped name: bims and bins, but not plot and export
 COLUMN_GAP = 2  # blanks between the columns of a table
 
 
@@ -33,6 +35,11 @@ def readable(class_name: str) -> str:
     return class_name.replace("_", " ")
 
 
+def find_similar(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that was probably meant, or None."""
+    return next(iter(difflib.get_close_matches(name, known, 1, NEAR)), None)
+
+
 class TextTable:
     """Table without borders.
 
@@ -40,6 +47,7 @@ class TextTable:
         headings: Column headings; without headings, rows define the number of columns.
         right: Headings of right-aligned columns.
         optional: Headings of columns that narrow terminals do not show, the least important first.
+        paths: Heading of a column of paths, which narrow terminals shorten in the middle.
 
     Attributes:
         rows: Texts of the cells.
@@ -52,10 +60,13 @@ class TextTable:
         left        12
     """
 
-    def __init__(self, *headings: str, right: Collection[str] = (), optional: Sequence[str] = ()) -> None:
+    def __init__(
+        self, *headings: str, right: Collection[str] = (), optional: Sequence[str] = (), paths: str = ""
+    ) -> None:
         self.headings = headings
         self.right = right
         self.optional = optional
+        self.paths = paths
         self.rows: list[list[str]] = []
 
     def add_row(self, *cells: object) -> None:

@@ -15,6 +15,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from ..base.errors import DvspipeError, PartialError
+from ..base.texts import find_similar
 from ..hooks import Command, plugins
 from .commands import load_command
 from .screen import (
@@ -181,7 +182,7 @@ def run(arguments: Sequence[str]) -> None:
         display.close()
     is_first = os.environ.get("RANK", "0") == "0"  # torchrun starts several processes with the same result
     if result is not None and is_first and (problem := show_result(result)):
-        fail(problem, EXIT_SOME_FAILED)
+        fail(spell_options(problem, app, names), EXIT_SOME_FAILED)
 
 
 def spell_options(message: str, app: App, names: Sequence[str]) -> str:
@@ -190,7 +191,7 @@ def spell_options(message: str, app: App, names: Sequence[str]) -> str:
     A file that needs an option of reading it, which the command lacks, is converted with this option first.
 
     Args:
-        message: Message that ends with `; use NAME=VALUE ...` or `; use NAME ...`.
+        message: Message that has `; use NAME=VALUE ...` or `; use NAME ...`, and further names after `or`.
         app: Command line.
         names: First words of the command.
     """
@@ -215,7 +216,13 @@ def spell_options(message: str, app: App, names: Sequence[str]) -> str:
         return f"{option} " if match[2] else option
 
     problem, use, advice = message.partition("; use ")
-    return problem + use + re.sub(r"^([a-z_]+)(?![\w=])|\b([a-z_]+)=", spell, advice)
+    return problem + use + re.sub(r"(?:^|(?<=\bor ))([a-z_]+)(?![\w=])|\b([a-z_]+)=", spell, advice)
+
+
+def _keep_near(suggestion: re.Match[str]) -> str:
+    """Return an unknown name with the suggestion of cyclopts, if they are similar."""
+    typed, known = (name.strip('"') for name in suggestion.groups())
+    return suggestion[0] if find_similar(typed, [known]) else f"{suggestion[1]}."
 
 
 def main() -> None:
@@ -225,7 +232,8 @@ def main() -> None:
         run(sys.argv[1:])
         sys.stdout.flush()
     except CycloptsError as error:
-        fail(f"{' '.join(error.command_chain or ())}: {error}".removeprefix(": "))
+        text = re.sub(r"(\S+)\. Did you mean (\S+)\?", _keep_near, str(error))
+        fail(f"{' '.join(error.command_chain or ())}: {text}".removeprefix(": "))
     except PartialError as error:
         show_result(error.results)
         fail(str(error), EXIT_ERROR if error.all_failed else EXIT_SOME_FAILED)

@@ -30,6 +30,7 @@ LINE_EVERY_S = 7.0  # interval of progress lines in a file or pipe
 REPORT_EVERY_S = 1.0  # work with reports at shorter intervals is stopped by the next one
 MAX_COUNT = 1e6  # larger amounts, such as microseconds, are shown in percent
 BAR_COLUMNS = 20
+MIN_PATH = 24  # characters of a path in a table
 EXIT_SOME_FAILED = 1
 EXIT_ERROR = 2
 EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE, as shells report it
@@ -75,18 +76,16 @@ def accept_all_texts() -> None:
 
 
 class _LogLines(logging.Handler):
-    """Log handler: print a line per message, and equal warnings once; rich's own handler wraps lines."""
+    """Log handler: print a line per message, and equal ones once; rich's own handler wraps lines."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._warned: set[str] = set()
+        self._printed: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         text = " ".join(record.getMessage().split())
-        if record.levelno < logging.WARNING:
-            messages.print(Text(text))
-        elif text not in self._warned:  # for example, a command opens a data set several times
-            self._warned.add(text)
+        if text not in self._printed:  # for example, a command opens a data set several times, or each worker compiles
+            self._printed.add(text)
             level = "warning: " if record.levelno == logging.WARNING else ""
             messages.print(Text.assemble((level, "yellow"), text))
 
@@ -121,7 +120,7 @@ def show_result(result: object) -> str:
 
 
 def _fit(table: TextTable) -> Table:
-    """Return a table that fits the screen: optional columns are left out if the others would be cut."""
+    """Return a table that fits the screen: without optional columns and the middle of paths, if it would be cut."""
     lines = [table.headings, *table.rows] if table.headings else table.rows
     widths = [max(map(cell_len, column)) + COLUMN_GAP for column in zip(*lines, strict=True)]
 
@@ -130,14 +129,27 @@ def _fit(table: TextTable) -> Table:
         if sum(widths[k] for k in shown) > screen.width + COLUMN_GAP:
             shown.remove(table.headings.index(heading))
 
+    excess = sum(widths[k] for k in shown) - COLUMN_GAP - screen.width
     fitted = Table(box=None, padding=(0, COLUMN_GAP, 0, 0), pad_edge=False, show_header=bool(table.headings))
     for k in shown:
         heading = table.headings[k] if table.headings else ""
         is_right = heading in table.right
         fitted.add_column(heading, justify="right" if is_right else "left", overflow="fold", no_wrap=is_right)
     for row in table.rows:
-        fitted.add_row(*(row[k] for k in shown))
+        cells = [row[k] for k in shown]
+        if excess > 0 and table.paths:
+            place = table.headings.index(table.paths)
+            cells[place] = _shorten_path(row[place], max(MIN_PATH, widths[place] - COLUMN_GAP - excess))
+        fitted.add_row(*cells)
     return fitted
+
+
+def _shorten_path(path: str, most: int) -> str:
+    """Return a path of at most `most` characters, without its middle: most of the name is at the end."""
+    if len(path) <= most:
+        return path
+    start = most // 3
+    return f"{path[:start]}...{path[start + 3 - most :]}"
 
 
 class Display:

@@ -13,6 +13,7 @@ import io
 import json
 import math
 import os
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -33,6 +34,7 @@ from .source import CHUNK_EVENTS, Extent, Format, Source, StoredColumns, WriteOp
 
 SUFFIXES = (".h5", ".hdf5")
 CACHE_BYTES = 32 << 20  # per dataset: a chunk is decompressed once, although parts end within it
+TRUNCATED = re.compile(r"\beof = (\d+), .*stored_eof = (\d+)")  # error of the HDF5 library
 MAX_LISTED = 12  # datasets in a message
 ATTRIBUTES = (
     "width",
@@ -110,7 +112,12 @@ def _open(path: Path, hints: Hints) -> Source:
 def _open_file(path: Path) -> h5py.File:
     with suppress(ImportError):
         import hdf5plugin  # noqa: F401  registers its filters, such as DSEC's Blosc
-    return h5py.File(path, "r", rdcc_nbytes=CACHE_BYTES)
+    try:
+        return h5py.File(path, "r", rdcc_nbytes=CACHE_BYTES)
+    except OSError as error:
+        if (sizes := TRUNCATED.search(str(error))) is None:
+            raise
+        raise FormatError(f"{path}: truncated (found {sizes[1]} bytes, expected {sizes[2]})") from error
 
 
 def _read_attribute(path: Path, file: h5py.File, name: str) -> Any:

@@ -116,7 +116,7 @@ class Recording(Brief):
                 events = Events.wrap(*columns, sensor=self.sensor)
             except EventError as error:
                 after = f" after the first {count}" if count else ""
-                advice = "; turn on sort to sort the events by time" if error.is_unsorted else ""
+                advice = "; use sort to sort the events by time" if error.is_unsorted else ""
                 raise FormatError(f"{self.path}: {error}{after}{advice}") from error
 
             count += len(events)

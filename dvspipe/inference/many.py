@@ -12,7 +12,6 @@ from typing import cast
 
 from ..base.errors import ConfigError, DataError, FileError, PartialError
 from ..base.files import explain_missing, read_bytes
-from ..base.gestures import OTHER
 from ..base.pool import Shard, collect, map_items
 from ..base.progress import NamedStep, Progress, ignore_progress
 from ..base.texts import Described, TextTable, readable
@@ -138,21 +137,10 @@ class Predictions(tuple[Prediction, ...], Described):
         if not self:
             return []
 
-        numbers = ("probability", "segments", "events")
-        optional = ("region", "events", "segments")
-        table = TextTable("file", "answer", *numbers, "region", right=numbers, optional=optional)
+        table = TextTable("file", "answer", "probability", right=("probability",), paths="file")
         for prediction in self:
             because = f" ({readable(prediction.reason)})" if prediction.reason else ""
-            probability = "" if prediction.class_name == OTHER else f"{prediction.probability:.0%}"
-            events = f"{prediction.events:,}"
-            table.add_row(
-                prediction.file,
-                prediction.answer + because,
-                probability,
-                prediction.segment_count,
-                events,
-                prediction.region,
-            )
+            table.add_row(prediction.file, prediction.answer + because, f"{prediction.probability:.0%}")
 
         lines = [f"Classified by {' or by '.join(sorted({prediction.basis for prediction in self}))}."]
         if (scores := add_scores(prediction.scores for prediction in self)) is not None:

@@ -105,7 +105,7 @@ def open_for_sensor(source: str | Path | int | ArrayLike, config: FilmConfig) ->
         ConfigError: If it is a camera, and nothing ends it.
     """
     if isinstance(source, str | Path | int) and camera_of(source) is not None and config.stop_s is None:
-        raise ConfigError(f"camera {source}: set stop_s to the end of its recording in seconds")
+        raise ConfigError(f"camera {source}: no end; use stop_s=SECONDS")
     if config.sensor_size == "keep":
         return open_video(source, config)
 

@@ -213,7 +213,7 @@ def filter(  # noqa: A001
     overwrite: bool = False,
     progress: Progress = ignore_progress,
 ) -> Conversion:
-    """Remove noise: hot pixels, events in the refractory period, isolated background activity.
+    """Remove noise with one filter or more: hot pixels, the refractory period, isolated background activity.
 
     Args:
         recording: Recording.
@@ -232,7 +232,7 @@ def filter(  # noqa: A001
         2
     """
     if not config.active:
-        raise ConfigError("no filter is on; turn on hot_pixels, or set refractory_us or activity_us to microseconds")
+        raise ConfigError("no filter is on; use hot_pixels, or refractory_us=MICROSECONDS, or activity_us=MICROSECONDS")
 
     part = select_part(open_recording(recording))
     written, counts = write_filtered(part, out, config, overwrite=overwrite, progress=progress)

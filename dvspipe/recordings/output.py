@@ -33,12 +33,11 @@ class Conversion:
     duration_us: int
 
     def __str__(self) -> str:
-        of_video = " of video" if self.frames else ""
         duration_s = self.duration_us * 1e-6
-        rate = f", {self.events / duration_s:,.0f} per second{of_video}" if duration_s else ""
-        origin = f"from {self.frames:,} frames of" if self.frames else "of"
-        events = f"{count_noun(self.events, 'event')}{rate}"
-        return f"{show_name(self.path)}: {events}, {origin} {self.sensor} in {duration_s:.2f} s"
+        rate = f" ({self.events / duration_s:,.0f} per second)" if duration_s else ""
+        source = f"video, from {self.frames:,} frames of" if self.frames else "recording,"
+        events = count_noun(self.events, "event")
+        return f"{show_name(self.path)}: {events} in {duration_s:.2f} s of {source} {self.sensor}{rate}"
 
     def to_record(self) -> dict[str, Any]:
         """Return the result as a dict for JSON, with the same names as `RecordingInfo`."""

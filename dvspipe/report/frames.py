@@ -1,13 +1,15 @@
 """Recordings as folders of frames: pictures or arrays, and a table of their times.
 
 The table of a recording, times.csv, is written after all of its frames: a recording with a table is complete, and the
-others are written again. The settings are in frames.json of the output folder.
+others are written again. The source and the settings are in frames.json of the output folder.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 import logging
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import ConfigError, DataError, FileError, count_noun, escape_controls
+from ..base.errors import DataError, FileError, count_noun, escape_controls
 from ..base.files import is_internal, lock_folder, write_beside, write_text
 from ..base.pool import collect, map_items
 from ..base.progress import Progress, ignore_progress
@@ -92,7 +94,7 @@ def frames(
 
     Raises:
         DataError: If two recordings have the same folder in the output.
-        FileError: If the output folder has other files, or frames with other settings.
+        FileError: If the output folder has other files, or frames of another source or with other settings.
         DvspipeError: The first error of a recording, after all others are written.
 
     Example:
@@ -105,7 +107,7 @@ def frames(
 
     tasks = _list_tasks(Path(source), out)
     with lock_folder(out):
-        _claim_folder(out, config, overwrite=overwrite)
+        _claim_folder(out, Path(source), config, overwrite=overwrite)
         waiting = [task for task in tasks if not (task.folder / TIMES).exists()]
         if len(waiting) < len(tasks):
             log.info("%d of %s already written", len(tasks) - len(waiting), count_noun(len(tasks), "recording"))
@@ -123,7 +125,7 @@ def _list_tasks(source: Path, out: Path) -> list[_FrameTask]:
     """Return the recordings, each with its folder: the same folders as in the source, and the name of the file."""
     # Outputs of an earlier run may be below the source: they are no recordings.
     recordings = find_recordings([source])
-    if source.resolve() in out.resolve().parents:
+    if Path(os.path.realpath(source)) in out.resolve().parents:  # Path.resolve fails for a link to itself
         recordings = [path for path in recordings if out.resolve() not in path.resolve().parents]
     if recordings == [source]:
         return [_FrameTask(source, out)]
@@ -142,8 +144,9 @@ def _list_tasks(source: Path, out: Path) -> list[_FrameTask]:
     return list(tasks.values())
 
 
-def _claim_folder(out: Path, config: FrameSettings, *, overwrite: bool) -> None:
-    """Check that a folder is empty or has frames with these settings, or remove its frames; store the settings."""
+def _claim_folder(out: Path, source: Path, config: FrameSettings, *, overwrite: bool) -> None:
+    """Check that a folder is empty or has frames of this source with these settings, or remove its frames."""
+    run = {"source": os.path.realpath(source)} | config.model_dump(mode="json")
     settings_file = out / SETTINGS
     names = [path.name for path in out.iterdir() if not is_internal(Path(path.name))]
     if names and not settings_file.is_file():
@@ -155,15 +158,14 @@ def _claim_folder(out: Path, config: FrameSettings, *, overwrite: bool) -> None:
                 path.unlink()
     elif names:
         try:
-            stored = FrameSettings.model_validate_json(settings_file.read_bytes())
-        except (OSError, ValueError, ConfigError) as error:
+            differences = find_differences(json.loads(settings_file.read_bytes()), run)
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise FileError(f"{settings_file}: not the settings of frames; use overwrite to replace it") from error
 
-        differences = find_differences(stored.model_dump(mode="json"), config.model_dump(mode="json"))
         if differences:
             listed = ", ".join(f"{key} = {old} there, {new} here" for key, old, new in differences)
-            raise FileError(f"{out}: has frames with other settings ({listed}); use overwrite to replace it")
-    write_text(settings_file, config.model_dump_json(indent=1) + "\n")
+            raise FileError(f"{out}: has frames of another source or settings ({listed}); use overwrite to replace it")
+    write_text(settings_file, json.dumps(run, indent=1) + "\n")
 
 
 @dataclass(frozen=True)

@@ -255,7 +255,7 @@ class Prediction(Row):
     probabilities: tuple[float, ...]
     """Probability of each class: mean over the windows with enough events."""
     events: int
-    """Number of events on the network's sensor."""
+    """Number of events on the network's sensor: inside the region, and scaled, so fewer than `convert` writes."""
     windows: int
     """Number of windows."""
     t_first_us: int

@@ -115,7 +115,7 @@ def test_file_names_that_are_not_utf8_are_written_with_escapes(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("name", "similar"),
-    [("helo.mp4", "hello.mp4"), ("hello", "hello.mp4"), ("gesture.mp4", None), (".dvspipe-x", None)],
+    [("helo.mp4", "hello.mp4"), ("hello", "hello.mp4"), ("he.mp4", None), (".dvspipe-x", None)],
 )
 def test_missing_file_error_names_a_similar_file_beside_it(name: str, similar: str | None, tmp_path: Path) -> None:
     (tmp_path / "hello.mp4").touch()

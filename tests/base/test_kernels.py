@@ -36,10 +36,11 @@ def test_kernels_are_compiled_if_no_folder_is_writable(tmp_path: Path) -> None:
     (tmp_path / "__pycache__").touch()  # a file, so nobody can write to the folder, not even root
     variables = {name: value for name, value in os.environ.items() if name != VARIABLE}
     variables |= {"XDG_CACHE_HOME": str(tmp_path / "kernels.py"), "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-B", "-c", "from kernels import *; print(square(3.0), *state())"]
+    show_log = "import logging; logging.basicConfig(level=logging.INFO)"
+    command = [sys.executable, "-B", "-c", f"{show_log}; from kernels import *; print(square(3.0), *state())"]
     done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["9.0", "negative", "0"]
-    assert done.stderr == f"{COMPILING}\n"
+    assert done.stderr == f"INFO:dvspipe.base.kernels:{COMPILING}\n"
 
 
 def test_compiled_kernels_are_read_from_the_cache(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import subprocess
 import sys
+import time
 import tracemalloc
 import typing
 from pathlib import Path
@@ -55,7 +57,7 @@ def test_convert_writes_and_counts_events(clip: Path, tmp_path: Path) -> None:
     said = dvspipe("convert", clip, "-o", "a.h5", cwd=tmp_path).stdout
     events = read(tmp_path / "a.h5")
     assert len(events) > 10_000
-    assert f"{len(events):,} events" in said
+    assert mentions(said, f"{len(events):,} events", "s of video")
     dvspipe("convert", clip, "-o", "b.h5", "--pos-thres", "0.4", "--neg-thres", "0.4", cwd=tmp_path)
     assert len(read(tmp_path / "b.h5")) < 0.7 * len(events)
     dvspipe("convert", clip, "-o", "c.h5", "--fps", "50", cwd=tmp_path)
@@ -233,7 +235,8 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["info", "missing.h5"], "missing.h5"),
         (["info", "empty.bin"], "empty.bin"),
         (["info", "cut.bin"], ("cut.bin", "7 bytes")),
-        (["info", "cut.h5"], ("cut.h5", "truncated")),
+        (["frames", "loop.h5", "-o", "out"], ("loop.h5", "no such file")),
+        (["info", "cut.h5"], ("cut.h5", "truncated", "found 3000 bytes")),
         (["info", "there.h5", "--sensor", "12"], ("sensor", "12")),
         (["compare", "there.h5", "largest.h5"], ("largest.h5", "32767x32767", "12x7", "there.h5")),
         (["calibrate", "there.h5", "-o", "out.yaml"], "there.h5"),
@@ -281,12 +284,29 @@ def test_bad_input_is_one_line_and_exit_code_2(
     write(tmp_path / "there.h5", random_events(0, 20))
     write(tmp_path / "largest.h5", LARGEST)
     (tmp_path / "empty.bin").touch()
+    (tmp_path / "loop.h5").symlink_to("loop.h5")
     (tmp_path / "cut.bin").write_bytes(b"1234567")
     (tmp_path / "cut.h5").write_bytes((tmp_path / "there.h5").read_bytes()[:3000])
     before = sorted(tmp_path.rglob("*"))
     typed = [str(clip) if word == "CLIP" else word for word in arguments]
     assert mentions(dvspipe(*typed, cwd=tmp_path, code=2).stderr, message)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_ctrl_c_stops_conversion_without_output(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    for number in range(600):
+        cv2.imwrite(str(tmp_path / "images" / f"{number}.bmp"), rng.integers(0, 255, (120, 160), np.uint8))
+    command = [sys.executable, "-m", "dvspipe", "convert", "images", "-o", "out/a.h5", "--pos-thres", "0.02"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
+        while not (tmp_path / "out").exists():
+            assert running.poll() is None
+            time.sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert (running.returncode, said.strip().splitlines()) == (-signal.SIGINT, ["dvspipe: interrupted"])
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -298,6 +318,11 @@ def test_bad_input_is_one_line_and_exit_code_2(
             "a: no times; use fps=30, or time_unit=us to set it",
             "; use --fps 30, or --time-unit us to set it",
         ),
+        (
+            "train",
+            "run: not empty; use overwrite to replace it, or resume to resume",
+            "; use --overwrite to replace it, or --resume to resume",
+        ),
         ("train", "a: no sensor; use sensor=WxH to set it", "; use sensor=WxH to set it"),
         ("view", "a: no sensor; use sensor=WxH to set it", "; use dvspipe convert --sensor WxH to set it"),
         ("data stats", "out: use of a file", ": use of a file"),
@@ -307,6 +332,16 @@ def test_advice_names_options_as_they_are_typed(command: str, message: str, type
     names = command.split()
     app = create_app(names, progress=ignore_progress)
     assert spell_options(message, app, names).endswith(typed)
+
+
+@pytest.mark.parametrize(
+    ("words", "suggested"),
+    [(["inof"], "info"), (["frames", "--bims", "3"], "--bins"), (["plot"], None), (["convert", "--speed", "3"], None)],
+)
+def test_only_similar_names_are_suggested(words: list[str], suggested: str | None, tmp_path: Path) -> None:
+    said = dvspipe(*words, cwd=tmp_path, code=2).stderr
+    assert ("Did you mean" in said) == bool(suggested)
+    assert (suggested or words[0]) in said
 
 
 def test_every_kind_of_data_set_is_listed(tmp_path: Path) -> None:

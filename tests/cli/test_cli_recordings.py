@@ -47,6 +47,11 @@ def test_filter_keeps_settings_and_adds_its_own(recording: Path) -> None:
     assert settings == SETTINGS | {"filter": {"refractory_us": 20_000, "activity_us": None, "hot_pixels": True}}
 
 
+def test_filter_needs_a_filter(recording: Path) -> None:
+    assert "--hot-pixels" in dvspipe("filter", "a.h5", "-o", "b.h5", cwd=recording.parent, code=2).stderr
+    assert [path.name for path in recording.parent.iterdir()] == ["a.h5"]
+
+
 def test_sensor_is_not_guessed_without_events(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("# nothing\n", encoding="utf-8")
     assert "--sensor WIDTHxHEIGHT" in dvspipe("info", "a.txt", cwd=tmp_path, code=2).stderr

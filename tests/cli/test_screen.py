@@ -62,6 +62,17 @@ def test_narrow_terminal_omits_optional_columns(columns: int, shown: bool) -> No
     assert max(map(len, terminal.getvalue().splitlines())) <= columns
 
 
+def test_narrow_terminal_shortens_paths_in_the_middle() -> None:
+    table = TextTable("events", "file", "answer", paths="file")
+    table.add_row(123_456, f"/data/{'folder/' * 20}hand.h5", "right hand wave, 0.0 to 1.0 s")
+    with open_terminal(80) as terminal:
+        screen.print(module._fit(table))
+    _, row = terminal.getvalue().splitlines()
+    assert len(row.rstrip()) == 80
+    assert row.split()[1].startswith("/data/folder")
+    assert "older/hand.h5  right hand wave, 0.0 to 1.0 s" in row
+
+
 def test_table_in_a_pipe_has_every_column_in_lines_of_any_length(capsys: pytest.CaptureFixture[str]) -> None:
     show_result(Report("x" * 200))
     assert capsys.readouterr().out.splitlines()[-1].split() == ["x" * 200, "123456", "7.5"]
@@ -81,7 +92,7 @@ def test_characters_missing_from_encoding_are_escaped(monkeypatch: pytest.Monkey
     assert output.buffer.getvalue() == b"\\xe9\n"
 
 
-def test_equal_warnings_are_printed_once_per_command(
+def test_equal_messages_are_printed_once_per_command(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     log = logging.getLogger("dvspipe.room")
@@ -91,7 +102,7 @@ def test_equal_warnings_are_printed_once_per_command(
         log.info("epoch")
         log.debug("detail")
     logging.getLogger("dvspipe").propagate = True
-    assert capsys.readouterr().err.splitlines() == ["warning: a b", "epoch", "epoch"]
+    assert capsys.readouterr().err.splitlines() == ["warning: a b", "epoch"]
     assert not caplog.records  # a handler of the root logger, such as Norse's, does not print them again
 
 

@@ -25,7 +25,9 @@ from untrained import untrained_config, untrained_network
 import dvspipe.checkpoints.checkpoint
 import dvspipe.inference.classifier
 from dvspipe.base.errors import ConfigError, DataError, DvspipeError, FileError, PartialError
+from dvspipe.base.gestures import OTHER
 from dvspipe.base.progress import CurrentStep
+from dvspipe.base.texts import TextTable
 from dvspipe.encoding import BinConfig, encode
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import write
@@ -749,6 +751,13 @@ def test_unknown_sensor_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFi
     caplog.clear()
     classifier.predict(tmp_path / "a.txt", InferConfig(fit="scale", sensor="34x34"))
     assert not caplog.text
+
+
+def test_table_has_the_probability_of_every_answer() -> None:
+    other = Prediction.model_construct(file="a.h5", class_name=OTHER, probability=0.6, basis="events")
+    table, _ = Predictions([other]).describe()
+    assert isinstance(table, TextTable)
+    assert table.rows == [["a.h5", "no gesture", "60%"]]
 
 
 def test_many_recordings_are_classified_stored_and_resumed(

@@ -179,6 +179,18 @@ def test_other_settings_need_overwrite_and_leave_no_old_frames(recordings: Path,
     assert written(recordings, out, every_us=50_000) == found
 
 
+def test_frames_of_another_source_need_overwrite(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for name, events in (("a", EVENTS), ("b", EVENTS[:1])):
+        write(tmp_path / f"{name}.h5", events)
+    before = written(tmp_path / "a.h5", out)
+
+    said = dvspipe("frames", "b.h5", "-o", "out", "--every-us", 20_000, cwd=tmp_path, code=2).stderr
+    assert mentions(said, "out", "a.h5", "b.h5", "--overwrite")
+    assert files_in(out) == before
+    assert written(tmp_path / "b.h5", out, overwrite=True) == ["000000.png", "frames.json", "times.csv"]
+
+
 def test_folders_with_other_files_are_rejected(tmp_path: Path) -> None:
     write(tmp_path / "data" / "a.h5", EVENTS)
     (tmp_path / "out").mkdir()
