@@ -4,15 +4,9 @@ from .config import PlotKind as PlotKind
 from .config import PreviewColours as PreviewColours
 from .config import PreviewMode as PreviewMode
 from .config import PreviewSettings as PreviewSettings
-from .pages import PAGE_SUFFIXES as PAGE_SUFFIXES
-from .pages import chart_css as chart_css
-from .players import RateCurve as RateCurve
-from .players import watch_rates as watch_rates
-from .players import write_player_page as write_player_page
 from .plots import PLOTS as PLOTS
 from .plots import PlotSource as PlotSource
 from .plots import plot_source as plot_source
-from .plots import sample_events as sample_events
 from .previews import write_preview as write_preview
 from .rasters import draw_rasters as draw_rasters
 from .timelines import write_overlay as write_overlay

@@ -14,7 +14,7 @@ from ..formats import Hints
 PREVIEW_SUFFIXES = (".webm", ".mp4", ".gif", ".png")
 MIN_PLAY_S = 2.0  # shorter recordings are played slower
 
-PlotKind = Literal["xyt", "raster", "rate"]
+PlotKind = Literal["xyt", "rate"]
 """Charts of events."""
 PreviewMode = Literal["count", "surface", "decay"]
 """What the brightness of a pixel shows."""

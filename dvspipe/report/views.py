@@ -111,7 +111,7 @@ def view(
         start_s: Start time in seconds after the first event.
         stop_s: Stop time (exclusive) in seconds after the first event; default: end of the recording.
         region: Region of the sensor, such as 128x128+20+10. Default: complete sensor.
-        chart: Chart to draw instead of pictures (.png): cloud in space and time, raster plot, or event rate.
+        chart: Chart to draw instead of pictures (.png): cloud in space and time, or event rate.
         beside: Source video to show next to the events.
         hints: Metadata that the recording does not store.
         overwrite: Replace an existing file.

@@ -477,7 +477,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["convert", "cut.bin", "-o", "out.csv"], ("cut.bin", "7 bytes")),
         (["info", "there.h5", "--sensor", "12"], ("sensor", "12")),
         (["view", "there.h5", "-o", "out.mp3"], ("out.mp3", ".mp3")),
-        (["view", "there.h5", "-o", "out.png", "--chart", "loud"], ("--chart", "xyt", "raster", "rate")),
+        (["view", "there.h5", "-o", "out.png", "--chart", "loud"], ("--chart", "xyt", "rate")),
         (
             ["view", "there.h5", "-o", "out.gif", "--start-s", "5"],
             ("there.h5", "5 s"),
