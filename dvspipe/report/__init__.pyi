@@ -2,13 +2,11 @@ from .answers import draw_recording as draw_recording
 from .answers import write_answers_page as write_answers_page
 from .config import PlotKind as PlotKind
 from .config import PreviewColours as PreviewColours
-from .config import PreviewMode as PreviewMode
 from .config import PreviewSettings as PreviewSettings
 from .plots import PLOTS as PLOTS
 from .plots import PlotSource as PlotSource
 from .plots import plot_source as plot_source
 from .previews import write_preview as write_preview
-from .rasters import draw_rasters as draw_rasters
 from .timelines import write_overlay as write_overlay
 from .training_page import write_training_page as write_training_page
 from .views import show_part as show_part

@@ -157,7 +157,7 @@ def _draw_rate(source: PlotSource, title: str) -> Figure:
     return figure
 
 
-def plot_rates(axes: Axes, edges_s: NDArray[np.floating], *stacked: tuple[str, str, NDArray[np.int64]]) -> None:
+def plot_rates(axes: Axes, edges_s: NDArray[np.float64], *stacked: tuple[str, str, NDArray[np.int64]]) -> None:
     """Draw event rates on each other: a name, a colour and the events of each bin [bins]; edges in seconds."""
     below = np.zeros(len(edges_s) - 1)
     for name, colour, counts in stacked:

@@ -115,7 +115,8 @@ def _draw_rate(axes: Axes, rates: EventRates, zero_us: int) -> None:
     merged = -(-len(counts) // MAX_COLUMNS)
     sums = np.add.reduceat(counts, np.arange(0, len(counts), merged))
     bin_s = rates.bin_us * merged / 1e6
-    edges_s = ((rates.start_us or 0) - zero_us) / 1e6 + np.arange(len(sums) + 1) * bin_s
+    start_s = ((rates.start_us or 0) - zero_us) / 1e6
+    edges_s = start_s + np.arange(len(sums) + 1, dtype=np.float64) * bin_s
 
     # A title would be below the line of the player.
     grid_axes(axes, "")

@@ -17,20 +17,18 @@ import cv2
 import numpy as np
 import pytest
 from conftest import random_events
-from facts import mentions, raises
+from facts import mentions
 from jinja2 import UndefinedError
 from matplotlib.collections import LineCollection
 from matplotlib.patches import StepPatch
 from PIL import Image
 
-from dvspipe.base.errors import ConfigError
 from dvspipe.events import Events, SensorSize
 from dvspipe.hooks import RecordingView
 from dvspipe.report import (
     PlotKind,
     PlotSource,
     answers,
-    draw_rasters,
     draw_recording,
     pages,
     plot_source,
@@ -120,25 +118,6 @@ def test_legend_of_a_crowded_cloud_can_be_seen() -> None:
 @pytest.mark.parametrize("kind", ["xyt", "rate"])
 def test_chart_without_events_is_drawn(tmp_path: Path, kind: PlotKind) -> None:
     assert draw_png(kind, source_of(), tmp_path / "a.png").min() < 100
-
-
-@pytest.mark.parametrize(("polarity", "strong", "weak"), [(0, 0, 2), (1, 2, 0)])  # OFF blue, ON red; OpenCV reads BGR
-def test_raster_distinguishes_on_from_off(tmp_path: Path, polarity: int, strong: int, weak: int) -> None:
-    trains = np.zeros((40, 2, 1, 3), np.uint8)
-    trains[:, polarity] = 1
-    draw_rasters({"delta": trains}, np.ones((1, 3)), tmp_path / "a.png", step_us=1)
-    picture = cv2.imread(str(tmp_path / "a.png")).astype(int)
-    assert (picture[..., strong] - picture[..., weak] > 100).any()
-    assert not (picture[..., weak] - picture[..., strong] > 100).any()
-
-
-def test_too_many_spike_trains_for_a_picture_are_an_error(tmp_path: Path) -> None:
-    with raises(ConfigError, "hsa", "4,225", "4,096", "resize="):
-        draw_rasters({"hsa": np.zeros((5, 1, 65, 65), np.uint8)}, np.ones((65, 65)), tmp_path / "a.png", step_us=1)
-    assert not list(tmp_path.iterdir())
-
-
-# More ways to show events
 
 
 def test_confusion_matrix_has_counts_unless_it_has_many_classes() -> None:
