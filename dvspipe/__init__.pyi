@@ -5,7 +5,6 @@ from dvspipe.report.config import PreviewSettings as PreviewSettings
 from dvspipe.report.frames import frames as frames
 from dvspipe.report.notebook import animate as animate
 from dvspipe.report.notebook import plot as plot
-from dvspipe.report.rasters import spikes as spikes
 from dvspipe.report.views import view as view
 from dvspipe.streaming.session import live as live
 

@@ -34,7 +34,6 @@ LIGHT: Mapping[str, Sequence[str]] = {
     "filter": ("events.h5", "-o", "filtered.h5", "--refractory-us", "1000", "--hot-pixels"),
     "compare": ("events.h5", "filtered.h5"),
     "live": ("events.h5", "nmnist-synthetic", "--fit", "scale", "--speed", "100"),
-    "spikes": (str(VIDEO.parent / "grey2x2.png"), "--steps", "20", "-o", "raster.png"),
     "track": (str(VIDEO), "-o", "joints.csv"),
     "configs list": (),
     "configs show": ("nmnist",),

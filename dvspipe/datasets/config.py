@@ -86,7 +86,7 @@ class DataConfig(VaryConfig, FramingConfig):
     clips: int = Field(default=2, ge=1)
     """Rendered gestures: number of clips per person and class."""
     code: ImageCode = "poisson"
-    """MNIST: spike code, as in `dvspipe spikes`; or `constant`: values of the image at every step; or `contrast`: rank
+    """MNIST: spike code of `dvspipe.encoding`; or `constant`: values of the image at every step; or `contrast`: rank
     of its local contrast (`Contrast`)."""
     code_settings: dict[str, float] = Field(default_factory=dict)
     """MNIST: settings of the code, except its steps."""

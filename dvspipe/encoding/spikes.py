@@ -11,7 +11,7 @@ value.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -423,50 +423,6 @@ CODES: Mapping[str, type[SpikeCode]] = {
     "bsa": BensSpiker,
 }
 """All codes by name."""
-
-
-class SpikeSettings(Settings):
-    """Settings of all codes; those that are not given have the default of the code."""
-
-    steps: int | None = None
-    """Number of time steps T."""
-    step_us: int | None = None
-    """Length of a step in microseconds."""
-    max_rate_hz: float | None = None
-    """Of poisson: spike rate for a value of 1 in Hz, at most one spike per step; default: one spike per step."""
-    tau_us: float | None = None
-    """Of log_latency: time constant of the integrator in microseconds; default: 0.4 of all steps."""
-    threshold: float | None = None
-    """Threshold of the integrator of log_latency, change that fires in delta and step_forward, or decrease of the error
-    of bsa."""
-    neurons: int | None = None
-    """Of population: number of neurons per value."""
-    beta: float | None = None
-    """Of population: narrowness of the receptive fields."""
-    least: float | None = None
-    """Of population: minimum response that fires."""
-    taps: int | None = None
-    """Of hsa and bsa: length of the filter in steps."""
-    cutoff: float | None = None
-    """Of hsa and bsa: cutoff frequency of the filter, relative to half the step rate."""
-
-    def build_codes(self, names: Sequence[CodeName]) -> dict[str, SpikeCode]:
-        """Return codes by name, each with the settings that it has.
-
-        Raises:
-            ConfigError: If none of the codes has a given setting, or a value is wrong.
-        """
-        given = self.model_dump(exclude_unset=True)
-        codes: dict[str, SpikeCode] = {}
-        unused = set(given)
-        for name in names:
-            own = given.keys() & CODES[name].model_fields.keys()
-            codes[name] = CODES[name](**{setting: given[setting] for setting in own})
-            unused -= own
-
-        if unused:
-            raise ConfigError(f"spikes: {', '.join(sorted(unused))}: not used by {', '.join(names)}")
-        return codes
 
 
 def unit_values(values: ArrayLike) -> Floats:

@@ -95,6 +95,8 @@ def write_answers_page(folder: OutputFolder, run: InferenceRun, predictions: Seq
         heading=f"Classification of {what}",
         kind=describe_training_data(run.trained_on),
         run=run,
+        # A training that continues another one on the same data names it again.
+        trained_on="; then ".join(dict.fromkeys(run.trained_on.split("; then "))),
         recordings=list(_list_sections(folder, predictions, run)),
         scores=scores,
         confusion=confusion,

@@ -13,10 +13,8 @@ from ..encoding.config import FrameConfig
 PREVIEW_SUFFIXES = (".webm", ".mp4", ".gif", ".png")
 MIN_PLAY_S = 2.0  # shorter recordings are played slower
 
-PlotKind = Literal["xyt", "raster", "rate"]
+PlotKind = Literal["xyt", "rate"]
 """Charts of events."""
-PreviewMode = Literal["count", "surface", "decay"]
-"""What the brightness of a pixel shows."""
 PreviewColours = Literal["light", "dark"]
 """Background of a preview; ON is red and OFF is blue on both."""
 
@@ -30,14 +28,11 @@ class PreviewSettings(Settings):
     """
 
     window_us: int = Field(default=33_333, ge=100, le=10**9)
-    """Time shown per picture in microseconds; time constant of the modes that fade."""
+    """Time shown per picture in microseconds."""
     speed: float = Field(default=1.0, ge=0.001, le=1000)
     """Playback speed of a video or GIF, relative to real time."""
     fps: float | None = Field(default=None, ge=1, le=120)
     """Pictures per second of playback; default: one picture per window."""
-    mode: PreviewMode = "count"
-    """`count`: ON minus OFF events of the window. `surface`: last event of each pixel, fading by exp(-age / window).
-    `decay`: sum of events, each adding 1 (ON) or -1 (OFF) and fading in the same way, shown as 1 - exp(-abs(sum))."""
     colours: PreviewColours = "light"
     """Background: `light` or `dark`. ON is red and OFF is blue on both."""
     side_px: int = Field(default=640, ge=16, le=2048)

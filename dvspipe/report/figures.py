@@ -22,6 +22,7 @@ SETTINGS_FILE = "matplotlibrc"  # matplotlib reads it from the current folder, i
 try:
     import matplotlib
     from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
     from matplotlib.figure import Figure
 except UnicodeDecodeError as error:
     raise FormatError(f"{os.path.abspath(SETTINGS_FILE)}: settings of matplotlib, but not a text file") from error
@@ -29,6 +30,7 @@ except UnicodeDecodeError as error:
 DPI = 200  # twice matplotlib's density
 SVG_DPI = 100  # pictures in the SVG of a page
 SHARPNESS = 2  # screen pixels per CSS pixel assumed for pictures in notebooks
+LEGEND_POINT = 36  # square points
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # the same figure is the same file
 NAMESPACE = re.compile(r'xmlns(?::\w+)?="[^"]*"')  # pages know the ones of SVG
 
@@ -123,6 +125,9 @@ def name_colours(axes: Axes, *, inside: bool = False) -> None:
         legend.set_bbox_to_anchor((1, 1))
     for text in legend.get_texts():
         text.set_parse_math(False)
+    for handle in legend.legend_handles:
+        if isinstance(handle, PathCollection):  # the points of a crowded chart are too small to see
+            handle.set(sizes=[LEGEND_POINT], alpha=1)
 
 
 def frame_axes(axes: Axes, title: str = "") -> None:

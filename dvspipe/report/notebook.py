@@ -43,8 +43,8 @@ def plot(value: RecordingLike | TrainingRun | Prediction, kind: PlotKind = "xyt"
     Args:
         value: Events or a file; a prediction (probabilities, segments and event rate over time); or a training run
             (loss, accuracy and spike rates over epochs).
-        kind: Chart type, for events only. `xyt`: each event in space and time. `raster`: each event by time and pixel
-            number. `rate`: events per second. If there are too many events to draw, every n-th is drawn.
+        kind: Chart type, for events only. `xyt`: each event in space and time; of too many events, every n-th is
+            drawn. `rate`: events per second.
 
     Raises:
         ConfigError: If the kind is unknown.

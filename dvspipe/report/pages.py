@@ -17,15 +17,8 @@ if TYPE_CHECKING:  # import Jinja2 only when a page is written
     from jinja2 import Environment
     from matplotlib.figure import Figure
 
-MEDIA_TYPES = {
-    ".gif": "image/gif",
-    ".jpg": "image/jpeg",
-    ".png": "image/png",
-    ".webm": "video/webm",
-    ".webp": "image/webp",
-}
+MEDIA_TYPES = {".png": "image/png", ".webm": "video/webm"}
 PIECE_BYTES = 3 << 16  # multiple of 3, so the base64 strings of pieces can be concatenated
-PAGE_SUFFIXES = (".html", ".htm")
 CHART_WIDTHS = {"wide": 8.0, "narrow": 3.5}
 """Widths of a chart in inches, for desktops and phones; the style sheet shows one of both."""
 
@@ -35,7 +28,7 @@ class Media:
     """Picture or video in a page.
 
     Args:
-        path: Picture (.gif, .jpg, .png, .webp) or video (.webm).
+        path: Picture (.png) or video (.webm).
         caption: Text below it.
         link: URL to load it from; None: embed it in the page.
     """
@@ -44,14 +37,10 @@ class Media:
     caption: str
     link: str | None = None
 
-    def __post_init__(self) -> None:
-        if self.path.suffix.lower() not in MEDIA_TYPES:
-            raise FileError(f"{self.path}: cannot be shown in a page (expected {', '.join(MEDIA_TYPES)})")
-
     @property
     def media_type(self) -> str:
         """MIME type."""
-        return MEDIA_TYPES[self.path.suffix.lower()]
+        return MEDIA_TYPES[self.path.suffix]
 
     def address(self) -> Iterator[str]:
         """Yield the address in pieces: the link, or a data URI with the content of the file."""
@@ -84,7 +73,7 @@ class Table:
 def show_chart(draw: Callable[[float], Figure], text: str) -> str:
     """Return the HTML of a chart, drawn for both widths; `text` is its text alternative.
 
-    A slider of the player lies over the axes of its first panel, and of all panels below.
+    The slider of a player lies over its axes, from the first panel to the last one.
     """
     from .figures import to_svg
 
@@ -92,17 +81,13 @@ def show_chart(draw: Callable[[float], Figure], text: str) -> str:
     for name, width in CHART_WIDTHS.items():
         figure = draw(width)
         svg = to_svg(figure)  # which lays out the axes
-        axes = figure.axes[0].get_position()
-        drawings.append((name, svg, axes.x0, axes.width))
+        first = figure.axes[0].get_position()
+        last = figure.axes[-1].get_position()
+        drawings.append((name, svg, (1 - first.y1, 1 - first.x1, last.y0, first.x0)))
 
     # The macro returns HTML; unlike other texts, a page shows it as it is.
     macros = environment().get_template("macros.html").module
     return macros.chart(text, drawings)  # type: ignore[attr-defined,no-any-return]
-
-
-def chart_css() -> str:
-    """Return the style sheet of charts; the page defines its colours `ink`, `quiet`, `line`, `on` and `off`."""
-    return environment().get_template("chart.css").render()
 
 
 def write_page(path: Path, template: str, **values: object) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.texts import show_name
-from ..events import EARLIEST_US, Events, SensorSize
+from ..events import Events, SensorSize
 from ..video.opencv import cv2
 from .config import PreviewSettings
 from .style import EVENT_PALETTES, Colour, EventPalette
@@ -22,7 +22,6 @@ STRIP_SHARE = 0.06  # its height, relative to the picture
 BAR_SHARE = 0.12  # height of the bar in it, relative to the line
 FONT_SHARE = 0.6
 BOX_LINE_PX = 2
-MAX_EXPONENT = 700.0  # exp(-700) is still a normal number
 
 
 class Box(NamedTuple):
@@ -107,8 +106,6 @@ class EventPainter:
         self._enlarge = -(-settings.side_px // max(self._shape))
 
         self._recent = list[Events]()
-        self._fading = np.zeros(self._shape)
-        self._last_us = EARLIEST_US // 2  # `_fading` holds at this time
         self._video = video or iter(())
         self._frame: NDArray[np.uint8] | None = None  # latest frame until the last picture
         self._next_frame = next(self._video, None)  # time and colours of the frame after it; None: no more
@@ -130,8 +127,7 @@ class EventPainter:
 
     def draw_pixels(self, events: Events | None, end_us: int, *, box: Box | None = None) -> NDArray[np.uint8]:
         """Draw the picture without its line of text, with the latest frame of the video on the left."""
-        draw = self._draw_counts if self.settings.mode == "count" else self._draw_fading
-        pixels = paint(draw(events, end_us), self._palette)
+        pixels = paint(self._draw_counts(events, end_us), self._palette)
         pixels = pixels.repeat(self._enlarge, axis=0).repeat(self._enlarge, axis=1)
         pictures = [pixels]
 
@@ -158,42 +154,13 @@ class EventPainter:
         if events is not None and len(events):
             self._recent.append(events)
 
-        net = np.zeros(self._shape)
-        for part in self._recent:
-            net += self._sum_weights(part.between(start_us, end_us), 1.0)
-        return shade_counts(net.astype(np.int64))
-
-    def _draw_fading(self, events: Events | None, end_us: int) -> NDArray[np.float64]:
-        """Return the strength of all events until `end_us`, faded by their age."""
-        constant_us = self.settings.window_us
-        is_surface = self.settings.mode == "surface"
-
-        # The sum fades from its value at the last picture; the limit of the exponent prevents underflow.
-        age = (end_us - self._last_us) / constant_us
-        self._fading = self._fading * math.exp(-min(MAX_EXPONENT, age))
-        self._last_us = end_us
-
-        if events is not None and len(events):
-            weights = np.exp((events.t - end_us) / constant_us)
-            if is_surface:  # the last event of a pixel wins
-                self._fading.reshape(-1)[self._find_pixels(events)] = np.where(events.p, weights, -weights)
-            else:
-                self._fading += self._sum_weights(events, weights)
-
-        # The sum has no bound: 1 - exp(-|sum|) maps it to at most 1.
-        return self._fading if is_surface else -np.sign(self._fading) * np.expm1(-np.abs(self._fading))
-
-    def _sum_weights(self, events: Events, weights: NDArray[np.float64] | float) -> NDArray[np.float64]:
-        """Sum the weights per pixel [H, W], counting OFF events as negative."""
-        signed = np.where(events.p, weights, -weights)
-        sums = np.bincount(self._find_pixels(events), signed, math.prod(self._shape))
-        return np.asarray(sums.reshape(self._shape), np.float64)
-
-    def _find_pixels(self, events: Events) -> NDArray[np.int64]:
-        """Return the number of each event's pixel in the picture, row by row."""
-        rows = events.y.astype(np.int64) // self._shrink
         _, width = self._shape
-        return rows * width + events.x // self._shrink
+        net = np.zeros(math.prod(self._shape), np.int64)
+        for part in self._recent:
+            shown = part.between(start_us, end_us)
+            pixels = (shown.y.astype(np.int64) // self._shrink) * width + shown.x // self._shrink
+            np.add.at(net, pixels, np.where(shown.p, 1, -1))
+        return shade_counts(net.reshape(self._shape))
 
 
 def _draw_strip(

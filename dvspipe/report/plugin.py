@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 
 @hookimpl
 def commands() -> Sequence[Command]:
-    """Return the commands that show recordings and spikes."""
+    """Return the commands that show recordings."""
     return (
         Command("view", "dvspipe.report.views:view", "Show a recording as a video or pictures.", "First steps"),
         Command("frames", "dvspipe.report.frames:frames", "Write recordings as folders of pictures.", "Recordings"),
-        Command("spikes", "dvspipe.report.rasters:spikes", "Encode an image as spike trains.", "Recordings"),
     )
 
 
@@ -31,7 +30,6 @@ def functions() -> Mapping[str, str]:
         "animate": "dvspipe.report.notebook:animate",
         "frames": "dvspipe.report.frames:frames",
         "plot": "dvspipe.report.notebook:plot",
-        "spikes": "dvspipe.report.rasters:spikes",
         "view": "dvspipe.report.views:view",
     }
 

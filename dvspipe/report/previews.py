@@ -16,7 +16,7 @@ from ..base.progress import Progress, ignore_progress
 from ..events import Events, SensorSize, SensorSizeLike, checked_parts, concatenate
 from ..video.opening import open_video
 from ..video.writing import open_h264, open_webm
-from .config import PREVIEW_SUFFIXES, PreviewMode, PreviewSettings
+from .config import PREVIEW_SUFFIXES, PreviewSettings
 from .painter import Captions, EventPainter
 from .style import EVENT_PALETTES, INK, QUIET, to_hex
 
@@ -28,13 +28,6 @@ PAUSE_SHOWN_S = 1.0  # playing time after this, a pause is shortened
 GIF_MIN_CS = 2  # browsers show shorter pictures for 10 hundredths of a second
 GIF_MAX_CS = 65535  # a number of 16 bits
 GIF_REPEAT = b"!\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"  # forever
-
-SHADES: dict[PreviewMode, str] = {
-    "count": "paler: fewer events in {} ms",
-    "surface": "last event of a pixel, paler: older (exp(-age / {} ms))",
-    "decay": "sum of events, which fade by exp(-age / {} ms)",
-}
-"""Meaning of the shades of a mode, with its window."""
 
 
 def write_preview(
@@ -258,7 +251,7 @@ def _write_sheet(
     named = {
         "ON": palette.on,
         "OFF": palette.off,
-        f"no events; {SHADES[settings.mode].format(f'{settings.window_us / 1000:g}')}": palette.background,
+        f"no events; paler: fewer events in {settings.window_us / 1000:g} ms": palette.background,
     }
     patches = [Patch(facecolor=to_hex(colour), edgecolor=QUIET, label=name) for name, colour in named.items()]
     figure.legend(handles=patches, loc="outside lower left", ncols=3, frameon=False, fontsize=9, labelcolor=INK)

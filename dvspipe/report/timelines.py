@@ -17,7 +17,7 @@ from ..results import EventRates, Prediction, WindowRow
 from .config import MIN_PLAY_S, plan_playback
 from .figures import SMALL, frame_axes, grid_axes, name_colours, name_rows, new_figure
 from .painter import Box, Caption
-from .plots import TIME_NAME
+from .plots import TIME_NAME, plot_rates
 from .previews import find_clock, write_preview
 from .style import GREY, INK, ORANGE
 
@@ -115,13 +115,13 @@ def _draw_rate(axes: Axes, rates: EventRates, zero_us: int) -> None:
     merged = -(-len(counts) // MAX_COLUMNS)
     sums = np.add.reduceat(counts, np.arange(0, len(counts), merged))
     bin_s = rates.bin_us * merged / 1e6
-    edges_s = ((rates.start_us or 0) - zero_us) / 1e6 + np.arange(len(sums) + 1) * bin_s
+    start_s = ((rates.start_us or 0) - zero_us) / 1e6
+    edges_s = start_s + np.arange(len(sums) + 1, dtype=np.float64) * bin_s
 
-    grid_axes(axes, "Events per second")
-    axes.stairs(sums / bin_s, edges_s, color=GREY, fill=True)
-    axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_formatter("{x:,.10g}")
-    axes.locator_params(axis="y", nbins=4)
+    # A title would be below the line of the player.
+    grid_axes(axes, "")
+    axes.set_ylabel("events / s", **SMALL)
+    plot_rates(axes, edges_s, ("", GREY, sums))
 
 
 def write_overlay(

@@ -23,7 +23,8 @@ LAYER_COLOURS = ("#6a51a3", "#3b82d6", "#1b9e8a", "#4ac16d", "#c9a227")  # first
 PANEL_WIDTH = 2.6  # inches
 MAX_MARKED_EPOCHS = 20  # longer curves have no dot per epoch
 MAX_COUNTED = 30  # classes of a confusion matrix with names and counts
-CELL = 0.24  # inches
+CELL = 0.24  # inches, and more if the classes are few
+MIN_SIDE = 2.2  # inches of a confusion matrix
 MARGIN = 1.4  # inches
 WRONG_COLUMNS = 5
 SHADE_QUANTILE = 0.98  # quantile of the events per pixel at full colour
@@ -103,7 +104,8 @@ def plot_confusion(counts: ArrayLike, classes: Sequence[str], *, width: float) -
     confusion = np.asarray(counts)
     share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     K = len(classes)
-    figure = new_figure(width, min(width, MARGIN + CELL * K))
+    cell = max(CELL, MIN_SIDE / K)
+    figure = new_figure(width, min(width, MARGIN + cell * K))
     axes = figure.subplots()
 
     # Opacity shows the share, on light and dark pages alike.
@@ -117,8 +119,9 @@ def plot_confusion(counts: ArrayLike, classes: Sequence[str], *, width: float) -
     name_rows(axes, classes)
     axes.set_xticks(range(K), [readable(name) for name in classes], rotation=90, parse_math=False)
     axes.tick_params(labelbottom=True)
+    size = float(np.clip(25 * cell, 7, 14))
     for row, column in np.argwhere(confusion).tolist():
-        axes.text(column, row, str(confusion[row, column]), ha="center", va="center", fontsize=7, color=INK)
+        axes.text(column, row, str(confusion[row, column]), ha="center", va="center", fontsize=size, color=INK)
     return figure
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,24 +12,21 @@ from .pages import Media, Table, percent, show_chart, write_page
 from .training_charts import draw_kernels, draw_wrong, plot_confusion, plot_curves
 
 
-def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] = ()) -> Path:
+def write_training_page(run: TrainingRun) -> Path:
     """Write the page of a run and its pictures into the run's folder, and return the path of the page.
 
     The pictures are wrong.png and kernels.png.
 
     Args:
         run: Training run.
-        previews: Captions with pictures (.gif, .jpg, .png, .webp) or videos (.webm) to show in the page.
 
     Raises:
-        FileError: If a file cannot be written, or a preview is missing or has another suffix.
+        FileError: If a file cannot be written.
     """
     folder = run.folder
     test = run.test
     activity = run.activity
 
-    # Media are checked before anything is written.
-    preview_media = [Media(Path(path), caption) for caption, path in previews]
     if activity.wrong:
         draw_wrong(test.wrong, activity.wrong, folder.wrong, title=test.kind_of_data)
     if activity.kernels:
@@ -46,7 +42,6 @@ def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] =
         test=test,
         choice=run.choice,
         interval=wilson_interval(test.correct, test.samples),
-        previews=preview_media,
         curves=show_chart(lambda width: curves(width=width), "Loss, accuracy and spike rates over epochs"),
         confusion=show_chart(lambda width: confusion(width=width), "Confusion matrix"),
         minutes=sum(row.seconds for row in run.epochs) / 60,

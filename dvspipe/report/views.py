@@ -102,7 +102,7 @@ def view(
         recording: Recording.
         out: Video (.webm, .mp4, .gif), sheet of twelve pictures or chart (.png).
         config: Settings of the pictures.
-        chart: Chart to draw instead of pictures (.png): cloud in space and time, raster plot, or event rate.
+        chart: Chart to draw instead of pictures (.png): cloud in space and time, or event rate.
         beside: Source video to show next to the events.
         overwrite: Replace an existing file.
         progress: Called with the number of steps done, reading and showing, and their total.

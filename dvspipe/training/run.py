@@ -222,7 +222,7 @@ def _run(setup: RunSetup, given: DataSet | None, *, resume: bool) -> TrainingRun
         # run.
         run = None
         if processes.is_first:
-            test, activity = _test(experiment, best)
+            test, activity = _test(experiment, best, find_command(folder.config if resume else None))
             run = TrainingRun(folder, settings, tuple(trainer.rows), test, activity)
         shared = processes.share(run)
         assert shared is not None
@@ -339,7 +339,7 @@ def _encode(setup: RunSetup, data: DataSet, classifier: ClassifierConfig) -> Dat
     return parts
 
 
-def _test(experiment: Experiment, best: EpochRow) -> tuple[TestResult, ActivityRecord]:
+def _test(experiment: Experiment, best: EpochRow, command: str) -> tuple[TestResult, ActivityRecord]:
     """Calibrate the network of the chosen epoch, test it once, and store the test and activity records."""
     folder = experiment.folder
     config = experiment.config
@@ -382,7 +382,7 @@ def _test(experiment: Experiment, best: EpochRow) -> tuple[TestResult, ActivityR
             *find_outside(parts.train, config),
             *diagnose(layers, data, trained, tested),
         ),
-        command=find_command(),
+        command=command,
         versions=versions(),
         machine=describe_machine(experiment.processes.device),
     )
@@ -393,11 +393,15 @@ def _test(experiment: Experiment, best: EpochRow) -> tuple[TestResult, ActivityR
     return result, activity
 
 
-def find_command() -> str:
-    """Return the command line of this process; empty if it is another program."""
+def find_command(resumed: Path | None) -> str:
+    """Return the command line that makes the run from its start; empty if this process is another program.
+
+    The command line of a resumed run may lack settings: its file of settings, `resumed`, has them all.
+    """
     program = Path(sys.argv[0])
     is_own = program.stem == "dvspipe" or (program.stem == "__main__" and program.parent.name == "dvspipe")
-    return shlex.join(["dvspipe", *sys.argv[1:]]) if is_own else ""
+    words = sys.argv[1:] if resumed is None else ["train", str(resumed)]
+    return shlex.join(["dvspipe", *words]) if is_own else ""
 
 
 def describe_machine(device: torch.device) -> dict[str, str]:

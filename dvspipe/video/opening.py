@@ -18,7 +18,7 @@ from .files import decode_capture, open_file
 from .frames import PIXEL_TYPES, check_transfer
 from .names import camera_of, list_images
 from .opencv import cv2, silence_stderr
-from .pictures import FramePass, fit_picture, to_grey
+from .pictures import FramePass
 from .video import EXAMPLE_FPS, Video, create_video
 
 FOLDER_TIMES = ("timestamps.txt", "images.csv")  # default files of frame times in an image folder
@@ -64,13 +64,6 @@ def open_video(
     if not path.exists():
         raise VideoError(f"{path}: {explain_missing(path)}")
     return _open_folder(path, settings) if path.is_dir() else open_file(path, settings)
-
-
-def read_image(path: Path, settings: VideoSettings = VideoSettings()) -> NDArray[Any]:
-    """Read an image file as grey, [H, W], uint8, uint16 or float32, without undoing the transfer curve."""
-    if not path.is_file():
-        raise VideoError(f"{path}: no such image file")
-    return fit_picture(str(path), to_grey(_read_image(path)), settings)
 
 
 def _read_image(file: Path) -> NDArray[Any]:

@@ -23,7 +23,6 @@ from dvspipe.base.progress import ignore_progress
 from dvspipe.base.yaml_files import shipped_configs
 from dvspipe.cli.app import create_app, spell_options
 from dvspipe.datasets.config import DataKind
-from dvspipe.encoding import Latency, Poisson, Population
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
 from dvspipe.recordings.config import ConvertConfig
@@ -245,14 +244,11 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["view", "there.h5", "-o", "out.mp3"], ("out.mp3", ".png", ".webm")),
         (["view", "there.h5", "-o", "out.gif", "--window-us", "nan"], "window_us = 'nan'"),
         (["view", "there.h5", "-o", "out.gif", "--chart", "xyt"], ("out.gif", ".gif", ".png")),
-        (["view", "there.h5", "-o", "out.png", "--chart", "loud"], ("--chart", "xyt", "raster", "rate")),
+        (["view", "there.h5", "-o", "out.png", "--chart", "loud"], ("--chart", "xyt", "rate")),
         (["view", "there.h5", "-o", "out.png", "--chart", "rate", "--scale", "2"], "scale"),
         (["cut", "there.h5", "-o", "out.h5", "--start-s", "5"], ("there.h5", "5 s")),
         (["cut", "there.h5", "-o", "out.h5", "--region", "6x6+9+0"], ("there.h5", "6x6+9+0")),
         (["frames", "there.h5", "-o", "frames.npy"], ("frames.npy", "--format")),
-        (["spikes", "nope.png", "-o", "out.png"], "nope.png"),
-        (["spikes", "one/a.png", "-o", "out.gif"], ("out.gif", "found .gif", ".png or .npz")),
-        (["spikes", "one/a.png", "-o", "out.png", "--neurons", "5", "--method", "latency"], ("neurons", "latency")),
         (["synth", "gestures", "-o", "out", "--people", "0"], "people = 0"),
         (["synth", "nmnist", "-o", "out"], "--mnist"),
         (["synth", "nmnist", "-o", "out", "--mnist", "one"], ("one", "train-images-idx3-ubyte")),
@@ -368,23 +364,6 @@ def test_timestamps_file_requires_single_video(clip: Path, tmp_path: Path) -> No
     failed = dvspipe("convert", "7", "-o", "b.h5", cwd=tmp_path, code=None)
     assert failed.stderr.count("camera 7") == 1
     assert not (tmp_path / "b.h5").exists()
-
-
-def test_spikes_writes_the_spikes_of_several_codes(tmp_path: Path) -> None:
-    grey = np.array([[0, 60, 120], [180, 200, 255]], np.uint8)
-    cv2.imwrite(str(tmp_path / "grey.png"), grey)
-    codes = ("--method", "latency", "--method", "population")
-    dvspipe("spikes", "grey.png", *codes, "--steps", 30, "--neurons", 5, "-o", "spikes.npz", cwd=tmp_path)
-    with np.load(tmp_path / "spikes.npz") as file:
-        assert set(file) == {"latency", "population", "step_us"}
-        assert np.array_equal(file["latency"], Latency(steps=30).encode(grey))
-        assert np.array_equal(file["population"], Population(steps=30, neurons=5).encode(grey))
-    words = ("--seed", 3, "--resize", "2x1", "-o", "spikes.npz", "--overwrite", "--json")
-    said = json.loads(dvspipe("spikes", "grey.png", *words, cwd=tmp_path).stdout)
-    with np.load(tmp_path / "spikes.npz") as file:
-        small = cv2.resize(grey, (2, 1), interpolation=cv2.INTER_AREA)
-        assert np.array_equal(file["poisson"], Poisson().encode(small, np.random.default_rng(3)))
-        assert said == {"file": "spikes.npz", "step_us": 1000, "spikes": {"poisson": int(file["poisson"].sum())}}
 
 
 def test_synth_gestures_marks_output_as_synthetic(tmp_path: Path) -> None:

@@ -72,7 +72,6 @@ def test_public_functions_accept_path_strings(tmp_path: Path) -> None:
         "export": lambda: dvspipe.export(checkpoint, f"{tmp_path}/a.nir"),
         "infer": lambda: dvspipe.infer(checkpoint, texts["a.h5"], config=InferConfig(sensor="34x34")),
         "frames": lambda: dvspipe.frames(texts["a.h5"], f"{tmp_path}/frames"),
-        "spikes": lambda: dvspipe.spikes(f"{tmp_path}/a.png", f"{tmp_path}/raster.png", resize="3x2"),
         "live": lambda: next(
             iter(dvspipe.live(texts["a.h5"], checkpoint, ClassifyConfig(fit="scale"), speed=1000000.0))
         ),

@@ -90,7 +90,7 @@ def test_plot_returns_a_figure_that_notebooks_show() -> None:
 
 def test_plot_accepts_predictions_and_runs() -> None:
     titles = [axes.get_title(loc="left") for axes in plot(prediction()).axes]
-    assert titles == ["Probability", "Events per second"]
+    assert titles == ["Probability", ""]
     assert [axes.get_title(loc="left") for axes in plot(run()).axes][:2] == ["Loss", "Accuracy in %"]
 
 

@@ -183,37 +183,6 @@ def test_speed_shortens_the_preview(tmp_path: Path, events: Events, speed: float
     capture.release()
 
 
-def one_event(t_us: int = 0, x: int = 3, y: int = 1, on: bool = True) -> Events:
-    return Events([t_us], [x], [y], [on], SENSOR)
-
-
-def share_of(shown: tuple[int, ...], ink: tuple[int, int, int]) -> float:
-    """Return the share of an ink in a colour on white."""
-    return float(np.mean([(255 - a) / (255 - b) for a, b in zip(shown, ink, strict=True)]))
-
-
-@pytest.mark.parametrize(("mode", "strength"), [("surface", lambda w: w), ("decay", lambda w: 1 - np.exp(-w))])
-def test_events_fade_with_age(tmp_path: Path, mode: Any, strength: Any) -> None:
-    parts = [one_event(0), one_event(50_000, x=5, y=2, on=False)]
-    settings = PreviewSettings(
-        window_us=20_000, fps=100, mode=mode, side_px=120
-    )  # a picture every 10 ms, the first at 10 ms
-    pictures = gif_pictures(write_preview(parts, SENSOR, tmp_path / "a.gif", settings))
-    assert len(pictures) == 6
-    for number, picture in enumerate(pictures):
-        left = strength(np.exp(-(number + 1) / 2))
-        assert share_of(pixel(picture, 3, 1), RED) == pytest.approx(left, abs=0.04)
-    assert share_of(pixel(pictures[-1], 5, 2), BLUE) == pytest.approx(strength(np.exp(-0.5)), abs=0.04)
-
-
-def test_surface_shows_the_last_event_and_decay_the_sum(tmp_path: Path) -> None:
-    events = Events([0, 1, 2], [3, 3, 3], [1, 1, 1], [1, 1, 0], SENSOR)
-    for mode, ink, share in (("surface", BLUE, 1), ("decay", RED, 1 - np.exp(-1))):
-        settings = PreviewSettings.model_validate({"window_us": 10**6, "fps": 100, "mode": mode, "side_px": 120})
-        picture = gif_pictures(write_preview([events], SENSOR, tmp_path / f"{mode}.gif", settings))[0]
-        assert share_of(pixel(picture, 3, 1), ink) == pytest.approx(share, abs=0.06)
-
-
 def test_number_of_pictures_follows_speed_and_fps(tmp_path: Path) -> None:
     """One second at twice the speed and 20 pictures per second gives ten pictures."""
     events = Events([0, 999_999], [0, 1], [0, 0], [1, 1], SENSOR)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,9 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("stop", [{"progress": Killed(3)}, {"on_epoch": Killed(2).after}])
 def test_killed_run_resumes_to_the_same_weights(
-    run: TrainingRun, bars: Path, tmp_path: Path, stop: dict[str, Any]
+    run: TrainingRun, bars: Path, tmp_path: Path, stop: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sys, "argv", ["dvspipe", "train", "bars", "-o", str(tmp_path), "--resume"])
     with pytest.raises(KeyboardInterrupt):
         train(config_for(bars), out=tmp_path, **stop)
     with (tmp_path / "results.csv").open("a") as file:
@@ -47,6 +49,7 @@ def test_killed_run_resumes_to_the_same_weights(
     assert same_weights(tmp_path, run.folder.path, "best")
     assert same_weights(tmp_path, run.folder.path, "last")
     assert resumed.test.confusion == run.test.confusion
+    assert resumed.test.command == f"dvspipe train {tmp_path / 'args.yaml'}"
     assert rows_of(tmp_path) == rows_of(run.folder.path)
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 4
 

@@ -7,8 +7,6 @@ Charts of events without binning, drawn by ``dvspipe.plot``.
 ``xyt``
     Each event at its pixel and time; ON is red, OFF is blue. Movement appears as a surface, periodic movement as a
     spiral.
-``raster``
-    Each event at its time and pixel number (row by row). It shows groups of pixels that fire together.
 ``rate``
     ON and OFF events per second. Fast movement and high contrast cause more events.
 """
@@ -18,5 +16,4 @@ from dvspipe.synthesis import GestureClip, record_gesture
 
 events = record_gesture(GestureClip(7, person=3, clip=0, seed=0, duration_us=800_000))
 space_time = dvspipe.plot(events, "xyt")
-raster = dvspipe.plot(events, "raster")
 rate = dvspipe.plot(events, "rate")
