@@ -15,10 +15,10 @@ import gradio as gr
 from ..base.errors import ConfigError
 from . import tasks
 from .files import SAMPLE
-from .parts import Page, Site, add_source, add_stop, show_file
+from .parts import Page, Site, add_source, add_stop
 
 MAX_NAME = 40  # characters of a gesture's name, part of file names
-NO_RUN = "Add films of one or more gestures, then train."
+NO_RUN = "Add films of two gestures or more, or of one and of other gestures, then train."
 
 
 def name_gesture(text: str) -> str:
@@ -85,7 +85,6 @@ class LearnTab:
                     self.try_out = gr.Button("Try it on the webcam", interactive=False)
                     self.archive = gr.DownloadButton("Download the classifier", interactive=False)
                 self.command = gr.Textbox("", label="Equivalent command", interactive=False, buttons=["copy"])
-        self.report = gr.HTML("")
 
     def _connect(self, tab: gr.Tab) -> None:
         on = partial(gr.on, api_visibility="private")
@@ -96,7 +95,7 @@ class LearnTab:
             [self.films, *self.source.inputs],
         )
         on([self.remove.click], self.site.handler(self.remove_film), [self.films], [self.films])
-        outputs = [self.trained, self.result, self.try_out, self.archive, self.report, self.command]
+        outputs = [self.trained, self.result, self.try_out, self.archive, self.command]
         taught = on(
             [self.train.click],
             self.site.handler(self.train_classifier),
@@ -154,7 +153,6 @@ class LearnTab:
             self.result: taught.summary,
             self.try_out: gr.Button(interactive=True),
             self.archive: gr.DownloadButton(value=str(taught.archive), interactive=True),
-            self.report: show_file(taught.report, "Report of the training") if taught.report.is_file() else "",
         }
 
     def open_first(self, upload: str | None, name: str | None, shown: str | None) -> Any:

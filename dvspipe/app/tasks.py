@@ -23,7 +23,7 @@ from ..recordings.info import info
 from ..recordings.sources import is_video
 from ..report import PreviewSettings, write_preview
 from ..report.views import show_part, view
-from ..results import OutputFolder, RunFolder
+from ..results import OutputFolder
 from ..simulator import simulate
 from ..video.config import VideoSettings
 from ..video.frames import Frame
@@ -165,13 +165,11 @@ class Taught(NamedTuple):
 
     Attributes:
         run: Run folder.
-        report: Report of its test.
         archive: ZIP file of the run folder.
         summary: Results of its test, in a few lines.
     """
 
     run: Path
-    report: Path
     archive: Path
     summary: str
 
@@ -183,4 +181,4 @@ def teach(films: Path, mirror: bool, run: Path, progress: Progress) -> Taught:
 
     learned = learn(films, run, LearnConfig(mirror=mirror), progress=progress)
     archive = shutil.make_archive(str(run), "zip", run.parent, run.name)
-    return Taught(run, RunFolder(run).report, Path(archive), str(learned))
+    return Taught(run, Path(archive), str(learned).replace(f"{films}/", ""))

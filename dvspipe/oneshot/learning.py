@@ -7,6 +7,8 @@ probability, and only divides a film into windows.
 
 from __future__ import annotations
 
+import logging
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +44,8 @@ from .config import LearnConfig
 from .films import ExampleFilm, Films, list_films
 
 Floats = NDArray[np.float32]
+
+log = logging.getLogger(__name__)
 
 BASE = "gesture"
 """Included classifier whose joint network is fine-tuned; all its sources allow use in products."""
@@ -169,11 +173,16 @@ def learn(
     run = RunFolder(Path(out))
     run.check_unused(overwrite=overwrite)
     examples = list_films(films)
-    gestures = sorted({film.name for film in examples} - {OTHER})
+    names = {film.name for film in examples}
+    gestures = sorted(names - {OTHER})
     if not gestures:
         raise DataError(f"no films of gestures (found {len(examples)} films of {OTHER}, expected 1 or more of others)")
 
     cut = [cut_film(film, NamedStep(progress, f"tracking {film.path.name}")) for film in examples]
+    if len(names) == 1:
+        lone = f"{gestures[0]}: the only class with films, so the test says nothing"
+        log.warning("%s; add films of other movements under %s", lone, OTHER)
+
     learnt, tested = zip(*(film.divide() for film in cut), strict=True)
     classes = (*gestures, OTHER)
     joints = train_classes(learnt, classes, config)
@@ -197,6 +206,7 @@ def learn(
     for weights in network.parameters():
         weights.data.zero_()
     save_checkpoint(run.best, events, network)
+    log.info("run: %s; next: %s FILM", run.path, shlex.join(["dvspipe", "infer", str(run.path)]))
     return learned
 
 

@@ -25,6 +25,7 @@ import pytest
 from commands import INTERRUPTED, dvspipe
 from conftest import random_events
 from facts import raises
+from filmed import make_film, make_track
 
 from dvspipe.base.errors import ConfigError, DataError, DvspipeError, FileError, WorkerError
 from dvspipe.base.progress import Progress, ignore_progress
@@ -283,6 +284,15 @@ def test_part_of_a_recording_is_shown_and_written(tmp_path: Path) -> None:
 def test_unsuitable_name_of_a_gesture_is_an_error(name: str) -> None:
     with raises(ConfigError):
         name_gesture(name)
+
+
+def test_training_names_films_without_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "films" / "up").mkdir(parents=True)
+    make_film(tmp_path / "films" / "up" / "up-1.webm")
+    monkeypatch.setattr("dvspipe.oneshot.learning.track", lambda *_, **__: make_track(0.15, 1))
+    taught = tasks.teach(tmp_path / "films", False, tmp_path / "mine", ignore_progress)
+    assert taught.summary.startswith("up/up-1.webm: up")
+    assert taught.archive.is_file()
 
 
 # Server

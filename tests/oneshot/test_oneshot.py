@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from commands import dvspipe
 from conftest import random_events
-from facts import mentions, raises
+from facts import mentions, raises, warnings_of
 from filmed import make_film, make_track, without_person
 
 from dvspipe.base.errors import CheckpointError, ConfigError, DataError, FileError
@@ -184,9 +184,17 @@ def test_command_prints_parts_and_test(tmp_path: Path) -> None:
     make_films(tmp_path, "up", "aside", "still")
     done = dvspipe("learn", "up.webm", "aside.webm", "-o", "mine", "--mirror", cwd=tmp_path)
     assert mentions(done.stdout, "up.webm: up, 0.00 to", "left-out windows")
+    assert mentions(done.stderr, "run: mine", "dvspipe infer mine")
     done = dvspipe("learn", "still.webm", "-o", "other", cwd=tmp_path, code=2)
     assert done.stderr.startswith("dvspipe: still.webm: shows no movement")
     assert not (tmp_path / "other").exists()
+
+
+def test_single_class_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for names, warned in ((("up",), 1), (("up", OTHER), 0)):
+        learn(make_films(tmp_path, *names), tmp_path / "mine", overwrite=True)
+        warnings = warnings_of(caplog)
+        assert [mentions(text, "up", OTHER) for text in warnings] == [True] * warned
 
 
 def test_joint_network_of_other_classes_is_refused(tmp_path: Path) -> None:
