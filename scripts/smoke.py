@@ -36,9 +36,7 @@ LIGHT: Mapping[str, Sequence[str]] = {
     "live": ("events.h5", "nmnist-synthetic", "--fit", "scale", "--speed", "100"),
     "spikes": (str(VIDEO.parent / "grey2x2.png"), "--steps", "20", "-o", "raster.png"),
     "track": (str(VIDEO), "-o", "joints.csv"),
-    "configs list": (),
-    "configs show": ("nmnist",),
-    "configs copy": ("nmnist", "mine.yaml"),
+    "configs": ("nmnist", "-o", "mine.yaml"),
 }
 """Arguments of commands that need no data set. Commands read outputs of earlier commands."""
 
@@ -47,7 +45,6 @@ CLASSES: Mapping[str, Sequence[str]] = {"early": ("0", "0.3", "0.6"), "late": ("
 
 HEAVY: Mapping[str, Sequence[str]] = {
     "synth gestures": ("-o", "made", "--people", "1", "--clips", "1"),
-    "data list": (),
     "data stats": ("classes",),
     "data convert": ("films", "-o", "listed", "--splits", LIST, "--stop-s", "0.2"),
     "data verify": ("listed",),
