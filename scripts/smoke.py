@@ -35,9 +35,7 @@ LIGHT: Mapping[str, Sequence[str]] = {
     "compare": ("events.h5", "filtered.h5"),
     "live": ("events.h5", "nmnist-synthetic", "--fit", "scale", "--speed", "100"),
     "track": (str(VIDEO), "-o", "joints.csv"),
-    "configs list": (),
-    "configs show": ("nmnist",),
-    "configs copy": ("nmnist", "mine.yaml"),
+    "configs": ("nmnist", "-o", "mine.yaml"),
 }
 """Arguments of commands that need no data set. Commands read outputs of earlier commands."""
 
@@ -46,7 +44,6 @@ CLASSES: Mapping[str, Sequence[str]] = {"early": ("0", "0.3", "0.6"), "late": ("
 
 HEAVY: Mapping[str, Sequence[str]] = {
     "synth gestures": ("-o", "made", "--people", "1", "--clips", "1"),
-    "data list": (),
     "data stats": ("classes",),
     "data convert": ("films", "-o", "listed", "--splits", LIST, "--stop-s", "0.2"),
     "data verify": ("listed",),

@@ -52,10 +52,7 @@ COMMANDS = (
     Command("data convert", "dvspipe.cli.data:convert", "Convert the videos of published lists to a data set.", OTHERS),
     Command("data stats", "dvspipe.cli.data:stats", "Show recordings, people and events per class.", OTHERS),
     Command("data verify", "dvspipe.cli.data:verify", "Compare a folder with its dataset.lock.", OTHERS),
-    Command("data list", "dvspipe.cli.data:list_kinds", "List the kinds of data sets.", OTHERS),
-    Command("configs list", "dvspipe.cli.configs:list_configs", "List configurations and presets.", OTHERS),
-    Command("configs show", "dvspipe.cli.configs:show", "Print a configuration.", OTHERS),
-    Command("configs copy", "dvspipe.cli.configs:copy", "Copy a configuration, for editing.", OTHERS),
+    Command("configs", "dvspipe.cli.configs:configs", "List, show or copy configurations and presets.", OTHERS),
 )
 """Commands of the pipeline."""
 

@@ -1,9 +1,10 @@
-"""Included configurations and sensor presets: list, show and copy them."""
+"""Included configurations and sensor presets."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from ..base.errors import ConfigError
 from ..base.files import claim_output, write_text
 from ..base.texts import Described, TextTable
 from ..base.yaml_files import read_text, shipped_configs
@@ -31,34 +32,27 @@ class ConfigList(Described):
         return {kind or "experiments": shipped_configs(kind) for kind in USES}
 
 
-def list_configs() -> ConfigList:
-    """List included experiments and sensor presets, and the commands to use them."""
-    return ConfigList()
-
-
-def show(name: str) -> str:
-    """Print an included configuration as YAML.
+def configs(name: str | None = None, out: Path | None = None, *, overwrite: bool = False) -> ConfigList | str:
+    """List included experiments and sensor presets, or show one as YAML.
 
     Args:
-        name: Name of an included experiment or sensor preset.
-    """
-    return read_text(name, kind=_find_kind(name)).rstrip()
-
-
-def copy(name: str, file: Path, *, overwrite: bool = False) -> str:
-    """Copy an included configuration to a file, for editing.
-
-    Args:
-        name: Name of an included experiment or sensor preset.
-        file: YAML file to write.
+        name: Name of an experiment or a sensor preset. Default: all are listed.
+        out: YAML file to write, for editing. Default: the configuration is printed.
         overwrite: Replace an existing file.
     """
-    kind = _find_kind(name)
-    claim_output(file, overwrite=overwrite)
+    if name is None:
+        if out is not None:
+            raise ConfigError(f"out = {out}: no name of a configuration to write (see dvspipe configs)")
+        return ConfigList()
 
+    kind = _find_kind(name)
     text = read_text(name, kind=kind)
-    write_text(file, text.replace(f"name: {name}\n", f"name: {file.stem}\n"))  # the name is the default run folder
-    return f"{file}: copy of {name}; use it with {USES[kind].format(file)}"
+    if out is None:
+        return text.rstrip()
+
+    claim_output(out, overwrite=overwrite)
+    write_text(out, text.replace(f"name: {name}\n", f"name: {out.stem}\n"))  # the name is the default run folder
+    return f"{out}: copy of {name}; use it with {USES[kind].format(out)}"
 
 
 def _find_kind(name: str) -> str:

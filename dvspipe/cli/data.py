@@ -11,8 +11,7 @@ from ..base.files import claim_output, make_folder, require_suffix
 from ..base.pool import Shard, collect
 from ..base.progress import Progress, ignore_progress
 from ..base.texts import Described, TextTable, show_name
-from ..datasets import Cache, open_dataset
-from ..datasets.cache import default_cache
+from ..datasets import open_dataset
 from ..datasets.lists import ListedConversions, plan_listed, read_list
 from ..datasets.lock import compare_sources, digest_sources, find_other_settings, read_lock, verify_folder, write_lock
 from ..datasets.survey import Survey, survey
@@ -23,39 +22,6 @@ from ..training.choice import choose_settings
 from ..training.config import TrainConfig, read_experiment
 
 log = logging.getLogger(__name__)
-
-DATA_KINDS = (
-    ("nmnist", "N-MNIST: 60,000 + 10,000 digits, 34x34", "ROOT/Train/<digit>/*.bin, ROOT/Test; complete or partial"),
-    ("dvsgesture", "DVS128 Gesture: 11 gestures, 29 people, 128x128", "IBM's aedat and label files, or Tonic's clips"),
-    ("gestures", "rendered gestures (synthetic), or recordings of the same classes", "no files, or ROOT/<class>"),
-    ("mnist", "MNIST: 60,000 + 10,000 images, 28x28", "ROOT/train-images-idx3-ubyte, ...; also .gz"),
-    ("tonic", "labelled data sets of Tonic, such as NCALTECH101", "ROOT/<name> as Tonic unpacks it"),
-    ("folder", "your recordings or videos", "ROOT/<class>/<recording>, or ROOT/train/<class> and ROOT/test/<class>"),
-    ("labelled", "your recordings with label files", "NAME.SUFFIX with NAME_labels.csv: class,start_us,end_us"),
-)
-"""Kind, description and expected files."""
-
-
-class KindList(Described):
-    """Kinds of data sets, and the size of the cache."""
-
-    def describe(self) -> list[str | TextTable]:
-        """Return a row for each kind."""
-        table = TextTable("kind", "what", "files")
-        for row in DATA_KINDS:
-            table.add_row(*row)
-
-        files, size = Cache(default_cache()).size()
-        return [table, f"{default_cache()}: {files:,} cached spike tensors and videos, {size / 1e6:,.0f} MB"]
-
-    def to_record(self) -> dict[str, dict[str, str]]:
-        """Return the description and the files of each kind."""
-        return {kind: {"what": what, "files": files} for kind, what, files in DATA_KINDS}
-
-
-def list_kinds() -> KindList:
-    """List the kinds of data sets with their expected files, and show the size of the cache."""
-    return KindList()
 
 
 class Converted(Described):
@@ -104,7 +70,7 @@ def convert(
         out: Folder of the data set: CLASS/NAME.h5, and splits.csv.
         config: Settings of the pixel model, the video, the recording and the file.
         splits: Published list: a CSV file with the columns file,class,part and, optionally, group,start_s,stop_s,split.
-        preset: Sensor preset (listed by dvspipe configs list), or a YAML file; given settings take precedence.
+        preset: Sensor preset (listed by dvspipe configs), or a YAML file; given settings take precedence.
         license: Licence of the videos, such as cc-by-4.0, for dataset.lock.
         lock: dataset.lock of another conversion of the same videos: its settings are used, and differences of videos
             and events are listed.
@@ -184,7 +150,7 @@ def stats(
     Every recording is loaded.
 
     Args:
-        source: Folder of recordings, YAML file, or name of an included configuration (see dvspipe configs list).
+        source: Folder of recordings, YAML file, or name of an included configuration (see dvspipe configs).
         config: Settings that take precedence, such as root=DIR.
         out: CSV file of the table to write as well.
         jobs: Number of worker processes, or ray, or ray://HOST:PORT for a Ray cluster.

@@ -109,12 +109,6 @@ class Cache:
                 f"{error}; use cache=DIR to cache in another folder, or cache=none to disable the cache",
             ) from error
 
-    def size(self) -> tuple[int, int]:
-        """Return the number of files and their total size in bytes."""
-        files = (path for path in self.folder.rglob("*") if path.is_file())
-        sizes = [path.stat().st_size for path in files]
-        return len(sizes), sum(sizes)
-
 
 @cache
 def _own_version() -> str:

@@ -400,7 +400,7 @@ def convert(
         sources: Videos, GIFs, image folders, recordings, folders of these, or a camera number: 0, 1, ...
         out: Event file, or a folder for several sources.
         config: Settings of the pixel model, the video and the file, and metadata that a recording lacks.
-        preset: Sensor preset (listed by dvspipe configs list), or a YAML file; given settings take precedence.
+        preset: Sensor preset (listed by dvspipe configs), or a YAML file; given settings take precedence.
         suffix: Format (file suffix) in an output folder.
         share: Convert only share I/N of the sources; default: the share of the task in a SLURM array, otherwise all.
         jobs: Number of worker processes, or ray, or ray://HOST:PORT for a Ray cluster.

@@ -335,7 +335,7 @@ def evaluate(
     Args:
         checkpoint: Run folder, checkpoint file, name of an included classifier, or hf://USER/NAME. In Python also a
             `Classifier`, which may have your own network.
-        source: Folder of recordings, YAML file, or name of an included configuration (see dvspipe configs list). In
+        source: Folder of recordings, YAML file, or name of an included configuration (see dvspipe configs). In
             Python also a data set, or its settings. It has classes of the classifier, in any order. A folder is framed
             as in training, unless its settings say otherwise.
         config: Settings that take precedence, such as root=DIR.

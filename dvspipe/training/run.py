@@ -78,7 +78,7 @@ def train(
 
     Args:
         source: Folder of recordings, whose settings are chosen unless they are given; YAML file, or name of an included
-            configuration (see dvspipe configs list). In Python also a data set, or complete settings with the folder
+            configuration (see dvspipe configs). In Python also a data set, or complete settings with the folder
             `root`.
         config: Settings that take precedence, such as root=DIR or epochs=5.
         out: Run folder; created if missing. Default: a new folder, runs/train/NAME.

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import tracemalloc
-import typing
 from pathlib import Path
 
 import cv2
@@ -22,7 +21,6 @@ from facts import mentions
 from dvspipe.base.progress import ignore_progress
 from dvspipe.base.yaml_files import shipped_configs
 from dvspipe.cli.app import create_app, spell_options
-from dvspipe.datasets.config import DataKind
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
 from dvspipe.recordings.config import ConvertConfig
@@ -340,12 +338,6 @@ def test_only_similar_names_are_suggested(words: list[str], suggested: str | Non
     assert (suggested or words[0]) in said
 
 
-def test_every_kind_of_data_set_is_listed(tmp_path: Path) -> None:
-    assert set(json.loads(dvspipe("data", "list", "--json", cwd=tmp_path).stdout)) == set(typing.get_args(DataKind))
-    listed = dvspipe("data", "list", cwd=tmp_path).stdout.splitlines()
-    assert {line.split()[0] for line in listed[1:] if line} >= set(typing.get_args(DataKind))
-
-
 def test_timestamps_file_requires_single_video(clip: Path, tmp_path: Path) -> None:
     frames = len(list(open_video(clip).frames()))
     start_us = 1_700_000_000_000_000
@@ -377,13 +369,13 @@ def test_synth_gestures_marks_output_as_synthetic(tmp_path: Path) -> None:
 
 
 def test_shipped_configurations_are_listed_shown_and_copied(tmp_path: Path) -> None:
-    listed = dvspipe("configs", "list", cwd=tmp_path).stdout
+    listed = dvspipe("configs", cwd=tmp_path).stdout
     assert all(name in listed for name in (*shipped_configs(), *shipped_configs("sensors")))
-    shown = dvspipe("configs", "show", "nmnist", cwd=tmp_path).stdout
-    dvspipe("configs", "copy", "nmnist", "mine.yaml", cwd=tmp_path)
+    shown = dvspipe("configs", "nmnist", cwd=tmp_path).stdout
+    dvspipe("configs", "nmnist", "-o", "mine.yaml", cwd=tmp_path)
     copied = (tmp_path / "mine.yaml").read_text().strip()
     assert copied == shown.strip().replace("name: nmnist", "name: mine")  # the name is the default run folder
     assert "root" in dvspipe("train", "mine.yaml", cwd=tmp_path, code=2).stderr
-    assert "mine.yaml: " in dvspipe("configs", "copy", "nmnist", "mine.yaml", cwd=tmp_path, code=2).stderr
-    assert "cutoff_hz" in dvspipe("configs", "show", "gen4", cwd=tmp_path).stdout
-    assert "nowhere: " in dvspipe("configs", "show", "nowhere", cwd=tmp_path, code=2).stderr
+    assert "mine.yaml: " in dvspipe("configs", "nmnist", "-o", "mine.yaml", cwd=tmp_path, code=2).stderr
+    assert "cutoff_hz" in dvspipe("configs", "gen4", cwd=tmp_path).stdout
+    assert "nowhere: " in dvspipe("configs", "nowhere", cwd=tmp_path, code=2).stderr
