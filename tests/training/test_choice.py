@@ -17,7 +17,7 @@ from dvspipe.datasets.lists import FILM_PATTERNS
 from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
-from dvspipe.networks import NetworkConfig, list_layers
+from dvspipe.networks import NetworkConfig
 from dvspipe.rules import find_unmet_needs
 from dvspipe.training import TrainConfig, choose_settings
 from dvspipe.training.choice import GROUP_PATTERNS
@@ -127,9 +127,8 @@ def test_unusable_folders_and_recordings_are_named(tmp_path: Path) -> None:
 
 def test_setting_unsupported_by_a_rule_is_an_error(tmp_path: Path) -> None:
     with raises(ConfigError, "rule = eprop", "reset=subtract", "channels=[8]", "padded=[true]", "loss=each_step"):
-        choose_settings(
-            write_folder(tmp_path), settings_of("rule=eprop reset=zero channels=[8,8] padded=[true,false] loss=mean")
-        )
+        given = settings_of("rule=eprop reset=zero channels=[8,8] padded=[true,false] loss=mean")
+        choose_settings(write_folder(tmp_path), given)
 
 
 @pytest.mark.parametrize("seconds", [2e-6, 0.7, 8.0])
@@ -147,7 +146,7 @@ def test_choice_builds_a_network_for_any_rule_and_duration(words: str, seconds: 
     for bins in ({}, {"steps": 1}, {"step_us": 90_000}):
         config = choose_settings(tmp_path, settings_of(words, **bins))
         check_settings(config)
-        network = ClassifierConfig(
+        ClassifierConfig(
             classes=("a", "b"),
             width=sensor.width,
             height=sensor.height,
@@ -155,7 +154,6 @@ def test_choice_builds_a_network_for_any_rule_and_duration(words: str, seconds: 
             network=config.part(NetworkConfig),
         ).build_network()
         assert find_unmet_needs(config.rule, config.part(NetworkConfig)) == {}
-        assert len(list_layers(network)) == len(config.channels) + 1
 
 
 def test_stdp_layers_share_the_epochs_and_own_networks_get_no_settings(tmp_path: Path) -> None:
