@@ -14,6 +14,7 @@ from torch import nn
 
 from dvspipe.checkpoints.checkpoint import ClassifierConfig
 from dvspipe.encoding import BinConfig
+from dvspipe.integers.c_code import export_c
 from dvspipe.integers.classifier import IntegerClassifier
 from dvspipe.integers.compilation import compile_network
 from dvspipe.networks import NetworkConfig
@@ -30,6 +31,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     },
     "mlp": {"network": "mlp", "channels": (30, 20), "threshold": 0.25},
     "synapses": {"channels": (4, 6), "kernel": 3, "threshold": 0.5, "tau_syn_s": 0.004},
+    "standardised": {"channels": (4, 6), "kernel": 3, "threshold": 0.1667, "norm": "weight"},
 }
 
 
@@ -78,8 +80,8 @@ TARGETS = {
 C_COMPILER = next((target for name in ("gcc", "clang") if not (target := TARGETS[name]).problem), None)
 
 
-def make_classifier(*, bins: BinConfig | None = None, **settings: Any) -> IntegerClassifier:
-    """Quantise a random network on 24 x 14 pixels, binned to 12 x 7."""
+def make_network(*, bins: BinConfig | None = None, **settings: Any) -> tuple[ClassifierConfig, nn.Module]:
+    """Draw a network on 24 x 14 pixels, binned to 12 x 7, with batch statistics that are not the default."""
     config = ClassifierConfig(
         classes=('a "quoted" one', "b??/", "hände"),
         width=24,
@@ -94,5 +96,18 @@ def make_classifier(*, bins: BinConfig | None = None, **settings: Any) -> Intege
             assert module.running_var is not None
             module.running_var.uniform_(0.2, 0.6)
             nn.init.normal_(module.bias, 0.2, 0.2)
+    return config, network
+
+
+def make_classifier(*, bins: BinConfig | None = None, **settings: Any) -> IntegerClassifier:
+    """Quantise a random network."""
+    config, network = make_network(bins=bins, **settings)
     counts = torch.randint(0, 4, (config.bins.steps, 3, *config.shape), dtype=torch.uint8)
     return IntegerClassifier(config, compile_network(network, counts))
+
+
+def export_classifier(classifier: IntegerClassifier, folder: Path) -> Path:
+    """Write a classifier and its C code into a folder, and return the folder."""
+    classifier.save(folder / "a8.safetensors")
+    export_c(folder / "a8.safetensors", folder)
+    return folder

@@ -97,6 +97,16 @@ def write_mnist(folder: Path, train: np.ndarray, test: np.ndarray) -> Path:
     return folder
 
 
+def write_digits(root: Path, digits: Iterable[int], each: int) -> None:
+    """Write recordings in the layout of N-MNIST: `each` per digit for training, and one for the test."""
+    for part, numbers in (("Train", range(each)), ("Test", range(each, each + 1))):
+        for digit in digits:
+            (root / part / str(digit)).mkdir(parents=True)
+            for number in numbers:
+                content = bytes([digit, number, 0x80, 0, 9]) * 20
+                (root / part / str(digit) / f"{number}.bin").write_bytes(content)
+
+
 BAR_SENSOR = SensorSize(width=16, height=12)
 BAR_CLASSES = ("right", "left", "down")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from c_targets import C_COMPILER, NETWORKS, TARGETS, Target, make_classifier
+from c_targets import C_COMPILER, NETWORKS, TARGETS, Target, export_classifier, make_classifier
 from facts import mentions, raises
 
 from dvspipe.base.errors import CheckpointError, ConfigError, FileError
@@ -68,14 +68,14 @@ def test_bins_of_complete_recordings_are_refused(tmp_path: Path) -> None:
 
 
 def test_network_uses_only_stdint_and_string_and_is_kept(tmp_path: Path) -> None:
-    make_classifier(**NETWORKS["zero"]).save(tmp_path / "a8.safetensors")
-    header, code, *_ = (path.read_text() for path in export_c(tmp_path / "a8.safetensors", tmp_path / "code"))
+    folder = export_classifier(make_classifier(**NETWORKS["zero"]), tmp_path)
+    header, code = ((folder / f"dvspipe_network{suffix}").read_text() for suffix in (".h", ".c"))
     included = {line.split()[1] for line in (header + code).splitlines() if line.startswith("#include")}
     assert included == {"<stdint.h>", "<string.h>", '"dvspipe_network.h"'}
     assert not any(word in code for word in ("malloc", "float ", "double "))
     with raises(FileError, C_FILES[0]):
-        export_c(tmp_path / "a8.safetensors", tmp_path / "code")
-    assert export_c(tmp_path / "a8.safetensors", tmp_path / "code", overwrite=True)
+        export_c(folder / "a8.safetensors", folder)
+    assert export_c(folder / "a8.safetensors", folder, overwrite=True)
 
 
 def test_full_disk_leaves_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,8 +95,7 @@ def test_full_disk_leaves_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def check_program(target: Target, classifier: IntegerClassifier, folder: Path) -> None:
     """Check that all golden scores are equal, and that each window of recordings has the label of the reference."""
-    classifier.save(folder / "a8.safetensors")
-    export_c(folder / "a8.safetensors", folder)
+    export_classifier(classifier, folder)
     checked = subprocess.run(target.build(folder, "check"), capture_output=True, text=True, check=True)
     assert mentions(checked.stdout, 6)
     main, window_us = target.build(folder, "main"), classifier.bins.steps * classifier.bins.step_us
@@ -132,8 +131,7 @@ def test_all_machines_compute_the_same(name: str, tmp_path: Path) -> None:
 def test_program_skips_windows_without_events(gap_us: int, tmp_path: Path) -> None:
     assert C_COMPILER is not None
     classifier, events = make_classifier(**NETWORKS["zero"]), draw_events(3)
-    classifier.save(tmp_path / "a8.safetensors")
-    export_c(tmp_path / "a8.safetensors", tmp_path)
+    export_classifier(classifier, tmp_path)
     later = Events(events.t + gap_us, events.x, events.y, events.p, events.sensor)
     write(tmp_path / "gap.raw", concatenate([events, later]))
     found = subprocess.run(
@@ -147,9 +145,7 @@ def test_program_skips_windows_without_events(gap_us: int, tmp_path: Path) -> No
 @pytest.mark.skipif(C_COMPILER is None, reason="no C compiler is installed")
 def test_program_names_what_is_wrong_with_its_input(tmp_path: Path) -> None:
     assert C_COMPILER is not None
-    make_classifier(**NETWORKS["zero"]).save(tmp_path / "a8.safetensors")
-    export_c(tmp_path / "a8.safetensors", tmp_path)
-    main = C_COMPILER.build(tmp_path, "main")
+    main = C_COMPILER.build(export_classifier(make_classifier(**NETWORKS["zero"]), tmp_path), "main")
     for content, facts in (
         (b"", ("events",)),
         (b"% evt 2.0\n% end\n", ("events",)),

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from c_targets import C_COMPILER, FLAGS, NETWORKS, make_classifier
+from c_targets import C_COMPILER, FLAGS, NETWORKS, export_classifier, make_classifier
 from facts import mentions
 from numpy.typing import NDArray
 
@@ -21,7 +21,6 @@ from dvspipe.formats import write
 from dvspipe.inference import Classifier, InferConfig
 from dvspipe.inference.stateful import LIVE_HOP_US
 from dvspipe.inference.torch_runner import ActivitySummary, TorchRunner
-from dvspipe.integers.c_code import export_c
 from dvspipe.integers.classifier import IntegerClassifier
 from dvspipe.integers.network import IntegerNetwork, run_integers
 from dvspipe.results import Timeline
@@ -124,8 +123,7 @@ def test_actions_equal_the_reference(
 ) -> None:
     classifier = make_classifier(bins=BINS, **(NETWORKS["subtract"] | TIMES))
     classifier = replace(classifier, config=classifier.config.model_copy(update={"classes": names, **settings}))
-    classifier.save(tmp_path / "a8.safetensors")
-    export_c(tmp_path / "a8.safetensors", tmp_path)
+    export_classifier(classifier, tmp_path)
     write(tmp_path / "a.raw", draw_stream(0))
 
     config = ActionConfig(hold_s=0.2, gap_s=0.4)
@@ -140,8 +138,7 @@ def test_actions_equal_the_reference(
 
 
 def test_impossible_events_are_ignored_and_counted(tmp_path: Path) -> None:
-    make_classifier(bins=BINS, **(NETWORKS["zero"] | TIMES)).save(tmp_path / "a8.safetensors")
-    export_c(tmp_path / "a8.safetensors", tmp_path)
+    export_classifier(make_classifier(bins=BINS, **(NETWORKS["zero"] | TIMES)), tmp_path)
     (tmp_path / "a.bin").write_bytes(bytes([3, 1, 0, 0, 9, 30, 1, 0, 0, 9, 3, 14, 0, 0, 9, 3, 1, 0, 0, 8]))
 
     assert run_live(tmp_path, tmp_path / "a.bin") == []
@@ -151,8 +148,7 @@ def test_impossible_events_are_ignored_and_counted(tmp_path: Path) -> None:
 
 
 def test_settings_have_the_defaults_of_live(tmp_path: Path) -> None:
-    make_classifier(bins=BINS, **(NETWORKS["zero"] | TIMES)).save(tmp_path / "a8.safetensors")
-    export_c(tmp_path / "a8.safetensors", tmp_path)
+    export_classifier(make_classifier(bins=BINS, **(NETWORKS["zero"] | TIMES)), tmp_path)
     header = (tmp_path / "dvspipe_live.h").read_text(encoding="utf-8")
     config = ActionConfig()
     assert f"#define DVSPIPE_HOLD_US {round(config.hold_s * 1e6)} " in header

@@ -78,13 +78,10 @@ def test_data_set_of_an_included_classifier_is_rendered_people_that_it_was_not_t
         assert experiment.seed != included.seed
 
 
-def test_settings_change_the_data_set_of_the_run(tmp_path: Path) -> None:
-    RunFolder(tmp_path).config.write_text("seed: 5\ndata: nmnist\nroot: A\n")
-    config = _read_data(str(tmp_path), None, TrainConfig(root=Path("B"), validation=0.2))
-    assert config == TrainConfig.model_validate({"seed": 5, "data": "nmnist", "root": "B", "validation": 0.2})
-
-
 def test_missing_folder_of_the_run_is_named_with_its_settings_file(tmp_path: Path) -> None:
     RunFolder(tmp_path).config.write_text("data: folder\nroot: nowhere\n")
-    done = dvspipe("quantise", tmp_path, "-o", "net8.safetensors", cwd=tmp_path, code=2)
-    assert mentions(done.stderr, RunFolder(tmp_path).config, "root = nowhere", "root=DIR")
+    command = ("quantise", tmp_path, "-o", "net8.safetensors")
+    assert mentions(
+        dvspipe(*command, cwd=tmp_path, code=2).stderr, RunFolder(tmp_path).config, "root = nowhere", "root=DIR"
+    )
+    assert mentions(dvspipe(*command, "root=elsewhere", cwd=tmp_path, code=2).stderr, "elsewhere")

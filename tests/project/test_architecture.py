@@ -231,10 +231,3 @@ def test_function_has_at_most_60_lines() -> None:
         body = [line.strip() for line in text[first.lineno - 1 : node.end_lineno]]
         lines = sum(line != "" and line[0] != "#" for line in body)
         assert lines <= LONGEST_FUNCTION, f"{place} has {lines} lines"
-
-
-def test_kernel_has_at_most_ten_parameters() -> None:
-    for place, node in functions():
-        if any(word in ast.unparse(decorator) for decorator in node.decorator_list for word in ("njit", "compiled")):
-            parameters = len(node.args.args) + len(node.args.kwonlyargs)
-            assert parameters <= 10, f"{place} has {parameters} parameters"

@@ -151,8 +151,6 @@ def test_commands_options_and_settings_exist() -> None:
 def test_options_and_settings_in_the_text_exist() -> None:
     known = OF_EVERY_COMMAND.union(*map(options, commands()))
     for path in PAGES:
-        if path.name == "CHANGELOG.md":  # lists removed options
-            continue
         for code in inline_code(read(path)):
             first, *_ = code.split()
             if re.fullmatch(r"--[a-z][\w.-]*", first):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import write_digits
 from hatchling.build import build_wheel
 
 from dvspipe.base.gestures import GESTURES
@@ -56,15 +57,6 @@ def lend_compiled(installed: Path) -> None:
             shutil.copystat(path, other)
 
 
-def write_two_digits(root: Path) -> None:
-    for part, numbers in (("Train", range(4)), ("Test", range(4, 5))):
-        for digit in range(2):
-            (root / part / str(digit)).mkdir(parents=True)
-            for number in numbers:
-                content = bytes([digit, number, 0x80, 0, 9]) * 20
-                (root / part / str(digit) / f"{number}.bin").write_bytes(content)
-
-
 @pytest.mark.slow
 def test_installed_wheel_converts_and_trains_in_an_empty_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -94,7 +86,7 @@ def test_installed_wheel_converts_and_trains_in_an_empty_folder(
         frames_from_arrays(np.random.default_rng(0).integers(0, 256, (20, 34, 34), np.uint8), fps=50),
     )
     call(dvspipe, "convert", "clip.webm", "-o", "clip.h5")
-    write_two_digits(empty / "digits")
+    write_digits(empty / "digits", range(2), 4)
     short = ["epochs=1", "channels=[2, 2]", "views=1", "jobs=1"]
     best = "runs/train/nmnist/weights/best.safetensors"
     train = shlex.join(["train", "nmnist", "root=digits", *short])

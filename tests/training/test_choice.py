@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import dvspipe
-from conftest import BAR_CLASSES, moving_bar, random_events
+from conftest import random_events
 from facts import raises
 
-from dvspipe import train
 from dvspipe.base.errors import ConfigError, DataError, DvspipeError
 from dvspipe.base.settings import parse_overrides
 from dvspipe.checkpoints.checkpoint import ClassifierConfig
@@ -20,9 +18,10 @@ from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.networks import NetworkConfig
-from dvspipe.results import RunFolder, TestResult
+from dvspipe.rules import find_unmet_needs
 from dvspipe.training import TrainConfig, choose_settings
-from dvspipe.training.choice import GROUP_PATTERNS, find_group_pattern
+from dvspipe.training.choice import GROUP_PATTERNS
+from dvspipe.training.config import check_settings
 
 NUMBERED: dict[str, list[str]] = {"a": ["1", "2", "3"], "b": ["4", "5", "6"]}
 
@@ -35,16 +34,6 @@ def write_folder(root: Path, names: dict[str, list[str]] = NUMBERED, *, seconds:
             events = random_events(100 * label + number, 400, sensor, round(seconds * 1e6))
             write(root / name / f"{file}.h5", events)
     return root
-
-
-@pytest.fixture(scope="module")
-def bars(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write two classes with five bars each."""
-    folder = tmp_path_factory.mktemp("rules") / "bars"
-    for label, name in enumerate(BAR_CLASSES[:2]):
-        for number in range(5):
-            write(folder / name / f"{2 * number}.raw", moving_bar(label, number))
-    return folder
 
 
 def settings_of(words: str, **others: Any) -> TrainConfig:
@@ -93,19 +82,16 @@ def test_given_settings_replace_chosen_ones_and_the_others_adapt(tmp_path: Path)
         (["x-day1_1", "x-day2_1", "x-day3_1"], GROUP_PATTERNS[2]),
         (["rec_1", "rec_2", "rec_3"], None),  # one source
         (["1", "2", "3"], None),
+        (["CLASS1_x", "CLASS2_x", "CLASS3_x"], None),  # a class is no person
     ],
 )
 def test_files_of_one_person_stay_in_one_part(files: list[str], pattern: str | None, tmp_path: Path) -> None:
-    config = choose_settings(write_folder(tmp_path / "mine", {"a": files, "b": files}))
+    names = {name: [file.replace("CLASS", name) for file in files] for name in ("clap", "wave")}
+    config = choose_settings(write_folder(tmp_path / "mine", names))
     assert config.group == pattern
     if pattern is not None:
         parts = open_dataset(config).parts.values()
         assert all(len(part) == 2 for part in parts)  # both classes of one person
-
-
-def test_class_prefix_is_not_a_person(tmp_path: Path) -> None:
-    root = write_folder(tmp_path / "mine", {name: [f"{name}{n}_x" for n in range(3)] for name in ("wave", "clap")})
-    assert find_group_pattern(open_dataset(root).samples) is None
 
 
 def test_clips_of_a_film_of_hmdb51_are_one_group(tmp_path: Path) -> None:
@@ -139,42 +125,18 @@ def test_unusable_folders_and_recordings_are_named(tmp_path: Path) -> None:
         choose_settings(root)
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "rule=eprop",
-        "rule=decolle",
-        "network=mlp rule=ottt",
-        "network=stdp channels=[6]",
-        "network=stdp channels=[6,7,8] epochs=4",
-        "network=stdp step_us=50000",
-    ],
-)
-def test_every_rule_trains_a_folder(words: str, bars: Path, tmp_path: Path) -> None:
-    config = choose_settings(bars, settings_of(words, jobs=1, views=1, epochs=2 if "epochs" not in words else 4))
-    assert len(train(config, out=tmp_path / "run").epochs) == config.epochs
-
-
-def test_setting_unsupported_by_a_rule_is_an_error(bars: Path) -> None:
+def test_setting_unsupported_by_a_rule_is_an_error(tmp_path: Path) -> None:
     with raises(ConfigError, "rule = eprop", "reset=subtract", "channels=[8]", "padded=[true]", "loss=each_step"):
-        choose_settings(bars, settings_of("rule=eprop reset=zero channels=[8,8] padded=[true,false] loss=mean"))
-
-
-def test_stdp_layers_share_the_epochs(bars: Path) -> None:
-    config = choose_settings(bars, TrainConfig(network="stdp", epochs=7))
-    assert (config.passes, len(config.channels)) == (3, 2)
-    chosen = choose_settings(bars, TrainConfig(network="stdp"))
-    assert chosen.epochs == 2 * chosen.passes
-
-
-def test_own_network_gets_only_settings_it_supports(bars: Path) -> None:
-    config = choose_settings(bars, TrainConfig(network="module"))
-    assert config.part(NetworkConfig).given == {"network": "module"}
+        given = settings_of("rule=eprop reset=zero channels=[8,8] padded=[true,false] loss=mean")
+        choose_settings(write_folder(tmp_path), given)
 
 
 @pytest.mark.parametrize("seconds", [2e-6, 0.7, 8.0])
-@pytest.mark.parametrize("kind", ["csnn", "mlp", "stdp"])
-def test_choice_builds_a_network_for_any_duration(kind: str, seconds: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "words",
+    ["", "rule=eprop", "rule=decolle", "network=mlp rule=ottt", "network=stdp channels=[6]", "network=stdp epochs=7"],
+)
+def test_choice_builds_a_network_for_any_rule_and_duration(words: str, seconds: float, tmp_path: Path) -> None:
     """With many events or few, and with given bins."""
     sensor = SensorSize(width=20, height=14)
     for number in range(6):
@@ -182,7 +144,8 @@ def test_choice_builds_a_network_for_any_duration(kind: str, seconds: float, tmp
         write(tmp_path / "ab"[number % 2] / f"{2 * number}.raw", events)
 
     for bins in ({}, {"steps": 1}, {"step_us": 90_000}):
-        config = choose_settings(tmp_path, TrainConfig.model_validate({"network": kind, **bins}))
+        config = choose_settings(tmp_path, settings_of(words, **bins))
+        check_settings(config)
         ClassifierConfig(
             classes=("a", "b"),
             width=sensor.width,
@@ -190,16 +153,14 @@ def test_choice_builds_a_network_for_any_duration(kind: str, seconds: float, tmp
             bins=config.part(BinConfig),
             network=config.part(NetworkConfig),
         ).build_network()
+        assert find_unmet_needs(config.rule, config.part(NetworkConfig)) == {}
 
 
-def test_folder_is_trained_from_the_command_line(tmp_path: Path) -> None:
-    for label, name in enumerate(BAR_CLASSES):
-        for number in range(5):
-            write(tmp_path / "bars" / name / f"{2 * number}.h5", moving_bar(label, number))
-    first = RunFolder(tmp_path / "runs/train/bars")
-    again = RunFolder(tmp_path / "again")
-    dvspipe("train", "bars", "epochs=2", "jobs=1", "views=1", "channels=[4]", cwd=tmp_path)
-    dvspipe("train", first.config, "-o", "again", cwd=tmp_path)
-    assert TestResult.read(again.test).confusion == TestResult.read(first.test).confusion
-    dvspipe("train", "bars", "-o", first.path, "--resume", cwd=tmp_path)  # the run is complete, and keeps its settings
-    assert "accuracy" in dvspipe("evaluate", first.best, "bars", cwd=tmp_path).stdout
+def test_stdp_layers_share_the_epochs_and_own_networks_get_no_settings(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "mine")
+    config = choose_settings(folder, TrainConfig(network="stdp", epochs=7))
+    assert (config.passes, len(config.channels)) == (3, 2)
+    chosen = choose_settings(folder, TrainConfig(network="stdp"))
+    assert chosen.epochs == 2 * chosen.passes
+    own = choose_settings(folder, TrainConfig(network="module"))
+    assert own.part(NetworkConfig).given == {"network": "module"}

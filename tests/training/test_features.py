@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from small_training import Killed, config_for
 
-from dvspipe import export, train
+from dvspipe import train
 from dvspipe.base.errors import ConfigError
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.inference import Classifier, InferConfig
@@ -80,11 +80,6 @@ def test_checkpoint_classifies_recordings(run: TrainingRun, bars: Path) -> None:
     assert found.class_name in classifier.config.classes
     with raises(ConfigError, "stateful"):
         classifier.predict(bars / "test" / "right" / "00.raw", InferConfig(stateful=True))
-
-
-def test_network_without_export_format_is_an_error(run: TrainingRun, tmp_path: Path) -> None:
-    with raises(ConfigError, "network = stdp", "csnn"):
-        export(run.folder.path, tmp_path / "a.onnx")
 
 
 def test_readout_matches_scikit_learn() -> None:

@@ -35,7 +35,7 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
     return [{name: cell for name, cell in row.items() if "seconds" not in name} for row in rows]
 
 
-@pytest.mark.parametrize("stop", [{"progress": Killed(3)}, {"on_epoch": Killed(2).after}])
+@pytest.mark.parametrize("stop", [{"progress": Killed(1)}, {"progress": Killed(3)}, {"on_epoch": Killed(2).after}])
 def test_killed_run_resumes_to_the_same_weights(
     run: TrainingRun, bars: Path, tmp_path: Path, stop: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,14 +52,6 @@ def test_killed_run_resumes_to_the_same_weights(
     assert resumed.test.command == f"dvspipe train {tmp_path / 'args.yaml'}"
     assert rows_of(tmp_path) == rows_of(run.folder.path)
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 4
-
-
-def test_run_stopped_in_its_first_epoch_restarts(run: TrainingRun, bars: Path, tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        train(config_for(bars), out=tmp_path, progress=Killed(1))
-    assert not (tmp_path / "results.csv").exists()
-    train(config_for(bars), out=tmp_path, resume=True)
-    assert same_weights(tmp_path, run.folder.path)
 
 
 def test_lost_epoch_rows_are_restored_from_the_state(bars: Path, tmp_path: Path) -> None:

@@ -6,14 +6,14 @@ import csv
 import json
 import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import moving_bar, random_events
+from conftest import moving_bar, random_events, write_digits, write_mnist
 from facts import raises
 from small_training import ONLINE, SMALL, Killed, config_for, same_weights, weights_of
 
@@ -247,31 +247,10 @@ def test_every_optimiser_setting_affects_training(tmp_path: Path) -> None:
         assert not torch.equal(weights(name, **{name: value}), plain), name
 
 
-def write_digits(root: Path, digits: Sequence[int], each: int) -> None:
-    """Write recordings in the layout of N-MNIST: `each` per digit for training, and one for the test."""
-    for part, count in (("Train", each), ("Test", 1)):
-        for digit in digits:
-            place = root / part / str(digit)
-            place.mkdir(parents=True)
-            for number in range(count):
-                (place / f"{number}.bin").write_bytes(bytes([digit, number + 9 * (part == "Test"), 0x80, 0, 9]) * 20)
-
-
-def write_mnist(root: Path) -> None:
-    for part, count in (("train", 40), ("t10k", 10)):
-        pixels = np.random.default_rng(0).integers(0, 256, count * 784, dtype=np.uint8)
-        for kind, head, content in (
-            ("images-idx3", [3, *count.to_bytes(4, "big"), 0, 0, 0, 28, 0, 0, 0, 28], pixels.tobytes()),
-            ("labels-idx1", [1, *count.to_bytes(4, "big")], bytes(k % 10 for k in range(count))),
-        ):
-            (root / f"{part}-{kind}-ubyte").write_bytes(bytes([0, 0, 8, *head]) + content)
-
-
 @pytest.mark.parametrize("name", shipped_configs())
 def test_every_included_configuration_trains(name: str, tmp_path: Path) -> None:
     """Shortened to little data and one epoch (or one per layer); network and bins are unchanged."""
     root = tmp_path / "data"
-    root.mkdir()
     config = TrainConfig.read(name)
     over: dict[str, Any] = {"epochs": 1, "root": root}
     if config.network == "stdp":
@@ -286,7 +265,8 @@ def test_every_included_configuration_trains(name: str, tmp_path: Path) -> None:
                 events = random_events(user, 300, GESTURE_SENSOR, span_us=1_400_000)
                 write(root / name_of_class / f"user{user}.raw", events)
     if config.data == "mnist":
-        write_mnist(root)
+        images = np.random.default_rng(0).integers(0, 256, (50, 28, 28), dtype=np.uint8)
+        write_mnist(root, images[:40], images[40:])
 
     run = train(TrainConfig.read(name, over), out=tmp_path / "run")
     assert 0 <= run.test.accuracy <= 1
