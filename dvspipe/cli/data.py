@@ -15,7 +15,7 @@ from ..datasets import open_dataset
 from ..datasets.lists import ListedConversions, plan_listed, read_list
 from ..datasets.lock import compare_sources, digest_sources, find_other_settings, read_lock, verify_folder, write_lock
 from ..datasets.survey import Survey, survey
-from ..recordings.config import ConvertConfig
+from ..recordings.config import ConvertConfig, FilmConfig
 from ..recordings.conversion import convert_many
 from ..results import LOCK, PARTS, SPLITS, DataLock, read_splits, write_splits
 from ..training.choice import choose_settings
@@ -50,7 +50,7 @@ class Converted(Described):
 def convert(
     videos: Path,
     out: Path,
-    config: ConvertConfig = ConvertConfig(),
+    config: FilmConfig = FilmConfig(),
     *,
     splits: Path,
     preset: str | None = None,
@@ -68,7 +68,7 @@ def convert(
     Args:
         videos: Folder of videos, searched recursively.
         out: Folder of the data set: CLASS/NAME.h5, and splits.csv.
-        config: Settings of the pixel model, the video, the recording and the file.
+        config: Settings of the pixel model and the video.
         splits: Published list: a CSV file with the columns file,class,part and, optionally, group,start_s,stop_s,split.
         preset: Sensor preset (listed by dvspipe configs), or a YAML file; given settings take precedence.
         license: Licence of the videos, such as cc-by-4.0, for dataset.lock.
@@ -80,7 +80,7 @@ def convert(
         progress: Called with the number of files done and the total.
     """
     expected: DataLock | None = None
-    config = config.with_preset(preset)
+    config = ConvertConfig(**config.given).with_preset(preset)
     if lock is not None:
         if config.model_fields_set:
             raise ConfigError(f"{lock}: has all settings (found {', '.join(sorted(config.model_fields_set))}, too)")

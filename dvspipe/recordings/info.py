@@ -12,7 +12,7 @@ from typing import Any, overload
 import numpy as np
 
 from ..base.errors import Brief, FormatError
-from ..base.pool import Shard, collect, map_items
+from ..base.pool import collect, map_items
 from ..base.progress import Progress
 from ..base.texts import Described, TextTable, show_name
 from ..events import Events
@@ -96,7 +96,6 @@ class RecordingInfo(Described, Brief):
 def info(  # type: ignore[overload-overlap]  # a text is also a sequence of texts
     recordings: RecordingLike,
     *,
-    share: str | None = None,
     jobs: int | str = 1,
     hints: Hints = NO_HINTS,
     progress: Progress | None = None,
@@ -105,7 +104,6 @@ def info(  # type: ignore[overload-overlap]  # a text is also a sequence of text
 def info(
     recordings: Sequence[str | Path],
     *,
-    share: str | None = None,
     jobs: int | str = 1,
     hints: Hints = NO_HINTS,
     progress: Progress | None = None,
@@ -113,7 +111,6 @@ def info(
 def info(
     recordings: RecordingLike | Sequence[str | Path],
     *,
-    share: str | None = None,
     jobs: int | str = 1,
     hints: Hints = NO_HINTS,
     progress: Progress | None = None,
@@ -122,7 +119,6 @@ def info(
 
     Args:
         recordings: Recordings, or folders of recordings.
-        share: Read only share I/N of the files; default: the share of the task in a SLURM array, otherwise all.
         jobs: Number of worker processes, or ray, or ray://HOST:PORT for a Ray cluster.
         hints: Metadata that the files do not store. Default for the sensor: the smallest known one that contains all
             events.
@@ -144,7 +140,7 @@ def info(
     if isinstance(recordings, str | Path | Events):
         return work(recordings, progress)
 
-    files = find_recordings([Path(recording) for recording in recordings], shard=Shard.of(share))
+    files = find_recordings([Path(recording) for recording in recordings])
     outcomes = map_items(work, files, jobs=jobs, ordered=True, progress=progress)
     return collect(outcomes, len(files), "recordings could not be read")
 

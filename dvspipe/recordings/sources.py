@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ..base.errors import FileError
 from ..base.files import is_internal
-from ..base.pool import ALL, Shard
 from ..formats import FORMATS, has_plugin, is_recording_folder, is_unrelated_text, recognise
 from ..video.names import IMAGE_SUFFIXES, VIDEO_SUFFIXES, camera_of, is_video_name
 
@@ -47,15 +46,15 @@ def find_sources(
                 yield path, path.relative_to(source)
 
 
-def find_recordings(sources: Sequence[Path], *, shard: Shard = ALL) -> list[Path]:
-    """Find recordings, also in folders, but no videos there; `shard` selects some by their paths in the folders."""
+def find_recordings(sources: Sequence[Path]) -> list[Path]:
+    """Find recordings, also in folders, but no videos there."""
     # A source that was named is kept, whatever it is: opening it reports what is wrong.
     named = set(sources)
-    recordings = [(path, name) for path, name in find_sources(sources) if path in named or not is_video(path)]
+    recordings = [path for path, _ in find_sources(sources) if path in named or not is_video(path)]
     if not recordings:
         raise FileError(f"{sources[0]}: contains no recordings (found videos)")
 
-    return [path for path, name in recordings if len(recordings) == 1 or name in shard]
+    return recordings
 
 
 def is_video(source: Path) -> bool:

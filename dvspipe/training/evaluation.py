@@ -327,7 +327,6 @@ def evaluate(
     *,
     part: EvaluatedPart = "test",
     overwrite: bool = False,
-    batch: int = 32,
     progress: Progress = ignore_progress,
 ) -> EvaluationResult:
     """Evaluate a classifier on a data set: accuracy, calibration and confused classes.
@@ -338,12 +337,11 @@ def evaluate(
         source: Folder of recordings, YAML file, or name of an included configuration (see dvspipe configs). In
             Python also a data set, or its settings. It has classes of the classifier, in any order. A folder is framed
             as in training, unless its settings say otherwise.
-        config: Settings that take precedence, such as root=DIR.
+        config: Settings that take precedence, such as root=DIR or batch=8.
         part: Part of the data set to evaluate. If the recordings are not from the run, the test part is all of them,
             and the other parts follow from the seed.
         out: JSON file for all scores, or CSV file for the probabilities of each recording. None: not written.
         overwrite: Replace an existing file.
-        batch: Recordings per batch.
         progress: Called with the amount done and the total.
 
     Raises:
@@ -376,7 +374,7 @@ def evaluate(
     tensors = SpikeTensors(opened.samples, TensorSettings(opened.classifier.bins), cache=cache, progress=reading)
 
     evaluating = NamedStep(progress, f"evaluating {opened.part}")
-    result = opened.result(evaluate_network(opened.network, tensors, batch=batch, progress=evaluating))
+    result = opened.result(evaluate_network(opened.network, tensors, batch=config.batch, progress=evaluating))
 
     if out is not None:
         write_evaluation = result.write_table if Path(out).suffix.lower() == ".csv" else result.write

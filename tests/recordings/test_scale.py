@@ -56,17 +56,12 @@ def test_shards_split_folders_but_not_named_files(tmp_path: Path, monkeypatch: p
         assert len(list((tmp_path / "out").glob("*.h5"))) == (len(parts[0]) if task == "0" else 9)
 
 
-def test_info_shards_recordings_and_skips_videos(tmp_path: Path) -> None:
+def test_info_reads_the_recordings_of_a_folder_and_skips_videos(tmp_path: Path) -> None:
     write_recordings(tmp_path / "in", 9)
     (tmp_path / "in" / "clip.mp4").write_bytes(b"")
     code, output = run("info", tmp_path / "in")
     assert (code, output.count(".bin\n")) == (0, 9), output
     assert "clip.mp4" not in output
-    shares = [run("info", tmp_path / "in", "--share", f"{number}/2")[1].count(".bin\n") for number in (1, 2)]
-    assert sum(shares) == 9
-    assert all(shares)
-    alone = [tmp_path / "in" / "0.bin"]
-    assert [find_recordings(alone, shard=Shard(number, 2)) for number in (1, 2)] == [alone] * 2
     (tmp_path / "videos").mkdir()
     (tmp_path / "in" / "clip.mp4").rename(tmp_path / "videos" / "clip.mp4")
     with raises(FileError, "videos"):
