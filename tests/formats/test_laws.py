@@ -240,6 +240,16 @@ def test_events_that_a_format_cannot_store_are_rejected(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_parts_of_another_sensor_are_refused(tmp_path: Path) -> None:
+    other = Events([1], [1], [1], [True], "6x4")
+    with (
+        raises(EventError, "a.h5", "found 6x4", f"expected {SENSOR}"),
+        create_writer(tmp_path / "a.h5", SENSOR, WriteOptions()) as writer,
+    ):
+        writer.append(other)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_existing_file_is_kept_without_overwrite(tmp_path: Path) -> None:
     for suffix in (".h5", ".csv"):
         path = tmp_path / f"a{suffix}"
