@@ -15,7 +15,7 @@ from dvspipe.formats import open_recording, write
 from dvspipe.formats.source import Extent
 from dvspipe.recordings.editing import select_part
 from dvspipe.recordings.output import write_stream
-from dvspipe.report import PreviewSettings, show_part, write_preview
+from dvspipe.report import PreviewSettings, write_preview
 from dvspipe.report.views import view
 
 EVENTS = random_events(1, 3000, span_us=3_000_000)
@@ -41,7 +41,7 @@ def test_chart_of_a_part_is_the_chart_of_the_cut_file(path: Path, tmp_path: Path
     write_stream(tmp_path / "cut" / "a.h5", part.chunks(), part.sensor, [part.recording])
     shown = view(path, tmp_path / "part.png", start_s=1.0, stop_s=2.0, region="5x4+3+2", chart="rate")
     assert (shown.part.span, shown.part.region, shown.extent) == (part.span, part.region, part.extent())
-    show_part(select_part(open_recording(tmp_path / "cut" / "a.h5")), tmp_path / "file.png", chart="rate")
+    view(tmp_path / "cut" / "a.h5", tmp_path / "file.png", chart="rate")
     assert (tmp_path / "part.png").read_bytes() == (tmp_path / "file.png").read_bytes()
 
 
