@@ -15,14 +15,13 @@ from ..base.progress import NamedStep, Progress, ignore_progress
 from ..checkpoints.checkpoint import DEFAULT_CHECKPOINT
 from ..events import SensorSize, concatenate
 from ..events.filter_config import FilterConfig
-from ..formats import open_recording
 from ..recordings.config import ConvertConfig
 from ..recordings.conversion import convert
-from ..recordings.editing import cut, filter, select_part  # noqa: A004
+from ..recordings.editing import cut, filter  # noqa: A004
 from ..recordings.info import info
 from ..recordings.sources import is_video
 from ..report import PreviewSettings, write_preview
-from ..report.views import show_part, view
+from ..report.views import view
 from ..results import OutputFolder
 from ..simulator import simulate
 from ..video.config import VideoSettings
@@ -135,8 +134,10 @@ def look(file: Path, part: ChosenPart, kind: str, folder: Path, progress: Progre
     path = folder / f"events{kind if kind.startswith('.') else '.png'}"
     chart = kind if kind in CHARTS else None
     settings = FILM if kind == ".webm" else PreviewSettings()
-    shown = select_part(open_recording(file), **part._asdict())
-    show_part(shown, path, settings, chart=chart, progress=progress)  # type: ignore[arg-type]
+    shown = folder / f"{file.stem}-part.h5"
+    cut(file, shown, **part._asdict(), progress=NamedStep(progress, "cutting"))
+    view(shown, path, settings, chart=chart, progress=progress)  # type: ignore[arg-type]
+    shown.unlink()
     return path
 
 

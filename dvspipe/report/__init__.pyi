@@ -9,4 +9,3 @@ from .plots import plot_source as plot_source
 from .previews import write_preview as write_preview
 from .timelines import write_overlay as write_overlay
 from .training_page import write_training_page as write_training_page
-from .views import show_part as show_part

@@ -16,12 +16,10 @@ from ..results import (
     Prediction,
     RecordingFolder,
     WindowRow,
-    add_layers,
     add_scores,
     describe_training_data,
     read_rows,
 )
-from .energy import table_energy
 from .pages import Media, Table, percent, show_chart, write_page
 from .timelines import plot_timeline, write_overlay
 from .training_charts import plot_confusion
@@ -87,8 +85,6 @@ def write_answers_page(folder: OutputFolder, run: InferenceRun, predictions: Seq
         else show_chart(lambda width: plot_confusion(scores.confusion, run.classes, width=width), "Confusion matrix")
     )
 
-    classified_us = sum(prediction.classified_us for prediction in predictions)
-    layers = add_layers(prediction.layers for prediction in predictions)
     return write_page(
         folder.report,
         "answers.html",
@@ -100,7 +96,6 @@ def write_answers_page(folder: OutputFolder, run: InferenceRun, predictions: Seq
         recordings=list(_list_sections(folder, predictions, run)),
         scores=scores,
         confusion=confusion,
-        energy=table_energy(layers, classified_us / 1e6) if layers and classified_us else None,
         settings=run.model_dump_json(indent=1),
     )
 

@@ -48,15 +48,9 @@ class PlotSource:
     span_us: tuple[int, int]
 
     @classmethod
-    def of(cls, part: RecordingPart, extent: Extent | None = None, progress: Progress | None = None) -> PlotSource:
-        """Create a source from a recording or a part of one.
-
-        Args:
-            part: Part from `select_part`.
-            extent: Result of `part.extent`. None computes it, and may read all events.
-            progress: Called with the amount read while drawing.
-        """
-        count, first_us, last_us = part.extent() if extent is None else extent
+    def of(cls, part: RecordingPart, extent: Extent, progress: Progress | None = None) -> PlotSource:
+        """Create a source from a part of a recording and its extent; drawing it calls `progress`."""
+        count, first_us, last_us = extent
         return cls(part.chunks(progress=progress), part.sensor, count, (first_us or 0, last_us or 0))
 
     @property

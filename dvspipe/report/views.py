@@ -22,46 +22,6 @@ from .plots import PlotSource, plot_source
 from .previews import write_preview
 
 
-def show_part(
-    part: RecordingPart,
-    out: Path,
-    settings: PreviewSettings = PreviewSettings(),
-    *,
-    chart: PlotKind | None = None,
-    beside: Path | None = None,
-    extent: Extent | None = None,
-    progress: Progress = ignore_progress,
-) -> None:
-    """Write a part of a recording in the format of the suffix; see `dvspipe.view`.
-
-    Args:
-        part: Part to show.
-        out: Output file, which is replaced.
-        settings: Preview settings, for pictures.
-        chart: Chart to draw instead of pictures.
-        beside: Video of the same scene with the same clock, shown left of the pictures.
-        extent: Result of `part.extent`. None computes it, and may read all events.
-        progress: Called with the number of pictures done and the total, or, for a chart, with the amount read.
-    """
-    extent = part.extent() if extent is None else extent
-    if chart is not None:
-        from .figures import save_figure
-
-        figure = plot_source(chart, PlotSource.of(part, extent, progress), part.recording.path.name)
-        save_figure(figure, out)
-    else:
-        write_preview(
-            part.chunks(),
-            part.sensor,
-            out,
-            settings,
-            span_us=(extent.first_us or 0, extent.last_us or 0),
-            zero_us=part.first_us,
-            beside=beside,
-            progress=progress,
-        )
-
-
 @dataclass(frozen=True, repr=False)
 class View(Described, Brief):
     """What `view` has shown.
@@ -129,15 +89,22 @@ def view(
     part = select_part(open_recording(recording))
     extent = part.extent(NamedStep(progress, "events", 0, 2))
 
-    show_part(
-        part,
-        path,
-        config,
-        chart=chart,
-        beside=None if beside is None else Path(beside),
-        extent=extent,
-        progress=NamedStep(progress, "pictures" if chart is None else "events", 1, 2),
-    )
+    if chart is not None:
+        from .figures import save_figure
+
+        source = PlotSource.of(part, extent, NamedStep(progress, "events", 1, 2))
+        save_figure(plot_source(chart, source, part.recording.path.name), path)
+    else:
+        write_preview(
+            part.chunks(),
+            part.sensor,
+            path,
+            config,
+            span_us=(extent.first_us or 0, extent.last_us or 0),
+            zero_us=part.first_us,
+            beside=beside,
+            progress=NamedStep(progress, "pictures", 1, 2),
+        )
     return View(path, part, extent)
 
 

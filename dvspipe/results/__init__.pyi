@@ -3,7 +3,6 @@ from .activity import ActivityRecord as ActivityRecord
 from .activity import EventImage as EventImage
 from .activity import KernelRecord as KernelRecord
 from .activity import LayerActivity as LayerActivity
-from .activity import add_layers as add_layers
 from .inference import Basis as Basis
 from .inference import Dependencies as Dependencies
 from .inference import EventRates as EventRates

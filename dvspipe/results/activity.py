@@ -7,10 +7,6 @@ membrane update; memory access is left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import reduce
-from operator import add
-
 from pydantic import computed_field
 
 from .tables import Record
@@ -63,27 +59,6 @@ class LayerActivity(Record):
     def dense_energy_pj(self) -> float:
         """Energy of the dense operations in picojoules."""
         return self.dense_operations * MULTIPLY_ADD_PJ
-
-    def __add__(self, other: LayerActivity) -> LayerActivity:
-        """Return the activity of the same layer, summed over the recordings of both."""
-        steps = self.steps + other.steps
-
-        # The mean of both, weighted by time; undefined if one is.
-        rate = None
-        if self.rate is not None and other.rate is not None:
-            rate = (self.rate * self.steps + other.rate * other.steps) / max(1, steps)
-
-        update = {"steps": steps, "spikes_in": self.spikes_in + other.spikes_in, "rate": rate}
-        return self.model_copy(update=update)
-
-
-def add_layers(networks: Iterable[Sequence[LayerActivity]]) -> tuple[LayerActivity, ...]:
-    """Sum the activity of each layer over all recordings.
-
-    Args:
-        networks: Layers of the same network, for each recording or group of recordings.
-    """
-    return tuple(reduce(add, layers) for layers in zip(*networks, strict=True))
 
 
 class EventImage(Record):

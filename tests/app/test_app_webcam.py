@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import time
 from collections.abc import Callable, Iterator
 
@@ -10,11 +12,14 @@ import pytest
 from conftest import BAR_CLASSES
 from facts import mentions
 from numpy.typing import NDArray
+from PIL import Image
 from untrained import untrained_config, untrained_network
 
 from dvspipe.base.errors import VideoError
-from dvspipe.events import SensorSize
+from dvspipe.events import Events, SensorSize
 from dvspipe.inference import Classifier
+from dvspipe.report.style import EVENT_PALETTES
+from dvspipe.streaming.sources import Chunk
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
 
@@ -63,6 +68,19 @@ def test_pictures_become_events_and_guesses_with_a_reason(webcam: LiveWebcam) ->
     assert "doubtful" not in view
     view = push_until(webcam, lambda view: "alert" in view, busy="training <b>")
     assert "training &lt;b&gt;" in view
+
+
+def test_on_and_off_events_have_their_colours(webcam: LiveWebcam) -> None:
+    events = Events([1, 2], [3, 5], [2, 1], [True, False], "16x12")
+    webcam.add(Chunk(events, 10, 0.0), events)
+    encoded = webcam.view(1.0, "").partition("data:image/png;base64,")[2].partition('"')[0]
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB"))
+    palette = EVENT_PALETTES["light"]
+    assert [tuple(picture[2, 3]), tuple(picture[1, 5]), tuple(picture[0, 0])] == [
+        palette.on,
+        palette.off,
+        palette.background,
+    ]
 
 
 def test_error_of_the_classification_reaches_the_page(webcam: LiveWebcam) -> None:

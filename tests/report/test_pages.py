@@ -35,12 +35,12 @@ from dvspipe.report import (
     write_answers_page,
     write_training_page,
 )
-from dvspipe.report.energy import table_energy
 from dvspipe.report.figures import new_figure, save_figure
 from dvspipe.report.pages import environment, show_chart
 from dvspipe.report.style import DARK
 from dvspipe.report.timelines import MAX_CLASSES, plot_timeline
 from dvspipe.report.training_charts import draw_kernels, draw_wrong, plot_confusion, plot_curves
+from dvspipe.report.training_page import table_energy
 from dvspipe.results import (
     ActivityRecord,
     EpochRow,
@@ -494,7 +494,7 @@ def test_classification_page_is_self_contained_and_escaped(tmp_path: Path) -> No
     assert "<b>" not in text
     assert text.count('<span class="badge">synthetic training data</span>') == 1
     assert text.count("<video controls") == text.count('preload="auto"') == 2  # a picture before it is played
-    assert mentions(text, "2 recordings", "a &lt;b&gt;.h5", "90.0%", "1.000", "150 ms", "1,200,000")
+    assert mentions(text, "2 recordings", "a &lt;b&gt;.h5", "90.0%", "1.000", "150 ms")
 
 
 def test_page_names_training_data_once(tmp_path: Path) -> None:
@@ -527,8 +527,6 @@ def test_names_with_markup_are_escaped(tmp_path: Path) -> None:
     "changes",
     [
         {"labels": None},
-        {"layers": ()},
-        {"classified_us": 0},
         {"certain": True, "reason": "", "t_start_us": 5, "t_end_us": 1_000_005},
     ],
 )
@@ -652,8 +650,8 @@ def run_in_browser(page: Path, script: str) -> Any:
 
 def test_classification_page_plays_overlays_in_an_offline_browser(tmp_path: Path) -> None:
     found = run_in_browser(make_answers(tmp_path, ["a.h5", "deep/b.h5", "c.h5", "d.h5"]), PROBE)
-    # segments of all recordings; energy and network
-    assert (found["closed"], found["stillClosed"]) == (4 + 2, 0)
+    # segments of all recordings, and the network
+    assert (found["closed"], found["stillClosed"]) == (4 + 1, 0)
     assert found["videos"] == pytest.approx([38 / 15] * 4, abs=0.05)
     assert found["links"] == [True] * 4
     assert found["loaded"] == []

@@ -18,7 +18,6 @@ from dvspipe.results import (
     RunFolder,
     SegmentRow,
     Share,
-    add_layers,
     read_rows,
     write_rows,
 )
@@ -109,23 +108,17 @@ def test_new_run_removes_results_of_the_previous_one(tmp_path: Path) -> None:
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == {folder.config}
 
 
-def test_layer_activity_adds_over_recordings() -> None:
-    def layer(steps: int, spikes: float, rate: float | None) -> LayerActivity:
-        return LayerActivity(
-            name="lif1",
-            neurons=5,
-            connections=60,
-            fan_out=4.0,
-            steps=steps,
-            spikes_in=spikes,
-            rate=rate,
-            multiplies=False,
-        )
-
-    (total,) = add_layers([[layer(10, 8, 0.1)], [layer(30, 2, 0.5)]])
-    assert (total.steps, total.operations, total.dense_operations) == (40, 40, 2400)
-    assert total.rate == pytest.approx(0.4)
-    assert total.energy_pj == pytest.approx(40 * 0.9)  # additions, Horowitz 2014
-    assert total.dense_energy_pj == pytest.approx(2400 * 4.6)
-    assert add_layers([[layer(10, 8, None)], [layer(30, 2, None)]])[0].rate is None
-    assert add_layers([]) == ()
+def test_operations_are_spikes_times_fan_out_and_cost_energy() -> None:
+    layer = LayerActivity(
+        name="lif1",
+        neurons=5,
+        connections=60,
+        fan_out=4.0,
+        steps=40,
+        spikes_in=10,
+        rate=0.4,
+        multiplies=False,
+    )
+    assert (layer.operations, layer.dense_operations) == (40, 2400)
+    assert layer.energy_pj == pytest.approx(40 * 0.9)  # additions, Horowitz 2014
+    assert layer.dense_energy_pj == pytest.approx(2400 * 4.6)
