@@ -13,7 +13,6 @@ def calibrate(
     recording: str | Path,
     out: str | Path | None = None,
     *,
-    log_offset: float | None = None,
     overwrite: bool = False,
 ) -> Calibration:
     """Fit the pixel model to a recording with frames and events.
@@ -23,7 +22,6 @@ def calibrate(
     Args:
         recording: AEDAT 4 file with frames and events of the same sensor.
         out: Sensor preset to write, a YAML file for the option preset of convert. Default: not written.
-        log_offset: Epsilon in L = ln(I + epsilon), if known. Default: fitted, too.
         overwrite: Replace an existing file.
 
     Raises:
@@ -37,7 +35,7 @@ def calibrate(
     """
     preset = check_output(out, "a sensor preset", ".yaml", ".yml", overwrite=overwrite)
     frames = list(read_frames(recording))
-    calibration = calibrate_frames(frames, read(recording), log_offset=log_offset)
+    calibration = calibrate_frames(frames, read(recording))
 
     if preset is not None:
         calibration.write(preset, comment=f"Fitted to {Path(recording).name}")

@@ -20,6 +20,7 @@ from .recording import GestureClip, draw_light, record_film, record_gesture
 from .writing import SynthesisRecord, Written, require_at_least, write_recordings
 
 MIN_PEOPLE = 3  # one per part of a data set
+OTHER_CLIPS = 3  # per clip of a gesture: other gestures vary more than any gesture
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,6 @@ def write_gestures(
     *,
     people: int = 30,
     clips: int = 3,
-    other: int = 3,
     seed: int = 0,
     duration_us: int = CLIP_US,
     camera: Literal["dvs", "webcam", "both"] = "dvs",
@@ -52,7 +52,6 @@ def write_gestures(
         out: Output folder for CLASS/userPERSON_CAMERA_CLIP.h5.
         people: Number of people, > 0.
         clips: Number of clips per person, class and camera, > 0.
-        other: Clips of other gestures per clip of another class, > 0; they vary more than any gesture.
         seed: Seed of the random generators; with the same seed, more people or clips only add recordings.
         duration_us: Length of a clip in microseconds, 100,000 to 60,000,000.
         camera: Camera: a simulated DVS128, a webcam or phone with converted videos, or a clip of each.
@@ -64,13 +63,13 @@ def write_gestures(
         DataError: If the folder contains other files, or recordings with other settings.
         FileError: If the folder cannot be written, or another process is writing to it.
     """
-    require_at_least(1, people=people, clips=clips, other=other)
+    require_at_least(1, people=people, clips=clips)
     require_at_least(0, seed=seed)
     if not 100_000 <= duration_us <= 60_000_000:
         raise ConfigError(f"duration_us = {duration_us}: out of range (expected 100000 to 60000000)")
 
     work: dict[Path, Callable[[Path], object]] = {}
-    for clip in _list_clips(people, clips, other, seed, duration_us):
+    for clip in _list_clips(people, clips, seed, duration_us):
         stem = Path(GESTURES[clip.label], f"user{clip.person:03d}")
         if camera != "webcam":
             path = Path(f"{stem}_{draw_light(clip.seeds)}_{clip.clip:02d}.h5")
@@ -85,9 +84,9 @@ def write_gestures(
     return written
 
 
-def _list_clips(people: int, clips: int, other: int, seed: int, duration_us: int) -> Iterator[GestureClip]:
+def _list_clips(people: int, clips: int, seed: int, duration_us: int) -> Iterator[GestureClip]:
     for person, (label, name) in product(range(people), enumerate(GESTURES)):
-        for number in range(clips * (other if name == OTHER else 1)):
+        for number in range(clips * (OTHER_CLIPS if name == OTHER else 1)):
             yield GestureClip(label, person=person, clip=number, seed=seed, duration_us=duration_us)
 
 
