@@ -67,15 +67,6 @@ def test_compare_prints_similarity_of_recordings(recording: Path) -> None:
     assert (figures["nearest_to_a_us"], figures["alone_b"]) == (0, 0)
 
 
-@pytest.mark.slow
-def test_calibration_output_works_as_preset(test_data: Path, clip: Path, tmp_path: Path) -> None:
-    dvspipe("calibrate", test_data / "davis" / "faery_davis346.aedat4", "-o", "davis.yaml", cwd=tmp_path)
-    dvspipe("convert", clip, "-o", "a.h5", "--preset", "davis.yaml", "--upsample", "auto", cwd=tmp_path)
-    settings = json.loads(dvspipe("info", "a.h5", "--json", cwd=tmp_path).stdout)["attributes"]["settings"]
-    assert 0.1 < settings["pos_thres"] < 0.2
-    assert settings["upsample"] == "auto"
-
-
 def test_info_prints_contents(recording: Path, tmp_path: Path) -> None:
     one = json.loads(dvspipe("info", recording, "--json", cwd=tmp_path).stdout)
     events = read(recording)
@@ -171,7 +162,7 @@ def write_two_classes(root: Path) -> None:
             write(root / name / f"{number}.h5", events)
 
 
-SHORT = ["steps=4", "step_us=15000", "channels=[4]", "kernel=3", "epochs=6"]
+SHORT = ["steps=4", "step_us=15000", "channels=[4]", "kernel=3", "epochs=6", "jobs=1"]
 
 
 def test_train_then_infer(tmp_path: Path) -> None:
