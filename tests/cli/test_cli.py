@@ -23,7 +23,6 @@ from dvspipe.base.yaml_files import shipped_configs
 from dvspipe.cli.app import create_app, spell_options
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
-from dvspipe.recordings.config import ConvertConfig
 from dvspipe.synthesis import GestureClip, gesture_frames
 from dvspipe.video.opening import open_video
 from dvspipe.video.writing import write_video
@@ -67,15 +66,6 @@ def test_compare_prints_similarity_of_recordings(recording: Path) -> None:
     assert (figures["nearest_to_a_us"], figures["alone_b"]) == (0, 0)
 
 
-@pytest.mark.slow
-def test_calibration_output_works_as_preset(test_data: Path, clip: Path, tmp_path: Path) -> None:
-    dvspipe("calibrate", test_data / "davis" / "faery_davis346.aedat4", "-o", "davis.yaml", cwd=tmp_path)
-    dvspipe("convert", clip, "-o", "a.h5", "--preset", "davis.yaml", "--upsample", "auto", cwd=tmp_path)
-    settings = json.loads(dvspipe("info", "a.h5", "--json", cwd=tmp_path).stdout)["attributes"]["settings"]
-    assert 0.1 < settings["pos_thres"] < 0.2
-    assert settings["upsample"] == "auto"
-
-
 def test_info_prints_contents(recording: Path, tmp_path: Path) -> None:
     one = json.loads(dvspipe("info", recording, "--json", cwd=tmp_path).stdout)
     events = read(recording)
@@ -105,15 +95,6 @@ def test_exit_code_is_2_if_all_inputs_failed_and_1_if_some(tmp_path: Path) -> No
 def test_options_of_every_command_may_stand_anywhere(recording: Path, tmp_path: Path) -> None:
     for words in (["-q", "info", recording], ["info", "-q", recording], ["info", recording, "-q"]):
         assert "hdf5" in dvspipe(*words, cwd=tmp_path).stdout
-
-
-def test_info_prints_facts_and_settings(tmp_path: Path) -> None:
-    write(
-        tmp_path / "a.h5", random_events(0, 500), settings=ConvertConfig(pos_thres=0.3).to_record(), source="film.mp4"
-    )
-    lines = [line.split() for line in dvspipe("info", "a.h5", cwd=tmp_path).stdout.splitlines()]
-    assert ["pos_thres", "0.3"] in lines
-    assert [line[0] for line in lines[1:6]] == ["format", "sensor", "events", "time", "polarity"]
 
 
 def test_json_output_has_one_object_per_file_and_failures_are_lines(tmp_path: Path) -> None:
@@ -151,20 +132,15 @@ def test_view_of_largest_sensor_uses_little_memory(tmp_path: Path) -> None:
     assert max(picture.shape) < 3000
 
 
-@pytest.mark.parametrize("beside", [[], ["--beside", "CLIP"]])
-def test_view_of_a_part_is_scaled(beside: list[str], clip: Path, recording: Path, tmp_path: Path) -> None:
-    typed = [str(clip) if word == "CLIP" else word for word in beside]
-    region = [] if beside else ["--region", "60x40+20+30"]
-    dvspipe("cut", recording, "-o", "part.h5", "--start-s", 0.2, "--stop-s", 0.5, *region, cwd=tmp_path)
-    scale = ["--side-px", 384 if beside else 180, "--window-us", 50_000]
-    said = dvspipe("view", "part.h5", "-o", "part.gif", *scale, *typed, cwd=tmp_path).stdout
-    assert ("128x128" if beside else "60x40") in said
+def test_view_beside_the_video_is_scaled(clip: Path, recording: Path, tmp_path: Path) -> None:
+    dvspipe("cut", recording, "-o", "part.h5", "--start-s", 0.2, "--stop-s", 0.5, cwd=tmp_path)
+    words = ("--side-px", 384, "--window-us", 50_000, "--beside", clip)
+    assert "128x128" in dvspipe("view", "part.h5", "-o", "part.gif", *words, cwd=tmp_path).stdout
     capture = cv2.VideoCapture(str(tmp_path / "part.gif"))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 6  # 300 ms in pictures of 50 ms
     size = open_video(clip).size
-    events_px = 3 * (128 if beside else 60)
-    video_px = round(3 * 128 * size.width / size.height) if beside else 0
-    assert abs(capture.get(cv2.CAP_PROP_FRAME_WIDTH) - video_px - events_px) <= 1  # widths are even
+    video_px = round(384 * size.width / size.height)
+    assert abs(capture.get(cv2.CAP_PROP_FRAME_WIDTH) - video_px - 384) <= 1  # widths are even
     capture.release()
 
 
@@ -180,7 +156,7 @@ def write_two_classes(root: Path) -> None:
             write(root / name / f"{number}.h5", events)
 
 
-SHORT = ["steps=4", "step_us=15000", "channels=[4]", "kernel=3", "epochs=6"]
+SHORT = ["steps=4", "step_us=15000", "channels=[4]", "kernel=3", "epochs=6", "jobs=1"]
 
 
 def test_train_then_infer(tmp_path: Path) -> None:
@@ -210,76 +186,52 @@ def test_train_then_infer(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["convert", "text.mp4", "-o", "out.h5"], ("text.mp4", "OpenCV")),
         (["convert", "CLIP", "-o", "there.h5"], ("there.h5", "overwrite")),
-        (["convert", "CLIP", "-o", "out.avi"], ("out.avi", ".h5")),
-        (["convert", "CLIP", "-o", "there.h5/c.h5"], ("there.h5: ", "folder")),
         (["convert", "one", "CLIP", "-o", "out.h5"], "out.h5"),
         (["convert", "CLIP", "-o", "/dev/full"], "/dev/full"),
         (["convert", "one", "CLIP", "-o", "out", "--suffix", "xyz"], (".xyz", ".h5")),
         (["convert", "CLIP", "-o", "out.h5", "--fps", "1e9"], "1000000"),
         (["convert", "CLIP", "-o", "out.h5", "--pos-tres", "1"], ("--pos-tres", "--pos-thres")),
         (["convert", "CLIP", "-o", "new/out.h5", "--pos-thres", "0"], ("pos_thres = '0'", "0.001")),
-        (["convert", "CLIP", "-o", "out.h5", "--preset", "eyeball"], "eyeball"),
         (["convert", "CLIP", "-o", "out.h5", "--jobs"], "--jobs"),
-        (["convert", "CLIP", "-o", "out.h5", "--sensor", "10x10", "--sort"], ("sensor", "sort")),
-        (["convert", "there.h5", "-o", "out.h5", "--crop", "3x3+1+1"], ("there.h5", "crop")),
         (["convert", "CLIP"], "--out"),
         (["cut", "CLIP", "-o", "out.h5"], ("wave.webm", "convert")),
-        (["merge", "there.h5", "there.h5", "-o", "out.h5", "--gap", "5"], ("--gap", "--gap-us")),
-        (["filter", "there.h5", "-o", "out.h5"], "hot_pixels"),
         (["filter", "there.h5", "-o", "out.h5", "--refractory-us", "-5"], ("refractory_us", "-5", "1")),
         (["info", "missing.h5"], "missing.h5"),
-        (["info", "empty.bin"], "empty.bin"),
-        (["info", "cut.bin"], ("cut.bin", "7 bytes")),
         (["frames", "loop.h5", "-o", "out"], ("loop.h5", "no such file")),
         (["info", "cut.h5"], ("cut.h5", "truncated", "found 3000 bytes")),
         (["info", "there.h5", "--sensor", "12"], ("sensor", "12")),
-        (["compare", "there.h5", "largest.h5"], ("largest.h5", "32767x32767", "12x7", "there.h5")),
         (["calibrate", "there.h5", "-o", "out.yaml"], "there.h5"),
         (["view", "-o", "out.png"], "RECORDING"),
         (["view", "CLIP", "-o", "out.gif"], ("is a video", "dvspipe convert")),
-        (["view", "there.h5", "-o", "out.mp3"], ("out.mp3", ".png", ".webm")),
         (["view", "there.h5", "-o", "out.gif", "--window-us", "nan"], "window_us = 'nan'"),
         (["view", "there.h5", "-o", "out.gif", "--chart", "xyt"], ("out.gif", ".gif", ".png")),
         (["view", "there.h5", "-o", "out.png", "--chart", "loud"], ("--chart", "xyt", "rate")),
         (["view", "there.h5", "-o", "out.png", "--chart", "rate", "--scale", "2"], "scale"),
-        (["cut", "there.h5", "-o", "out.h5", "--start-s", "5"], ("there.h5", "5 s")),
-        (["cut", "there.h5", "-o", "out.h5", "--region", "6x6+9+0"], ("there.h5", "6x6+9+0")),
         (["frames", "there.h5", "-o", "frames.npy"], ("frames.npy", "--format")),
         (["synth", "gestures", "-o", "out", "--people", "0"], "people = 0"),
         (["synth", "nmnist", "-o", "out"], "--mnist"),
-        (["synth", "nmnist", "-o", "out", "--mnist", "one"], ("one", "train-images-idx3-ubyte")),
         (["demo", "--minutes", "99"], ("minutes", "99", "60")),
         (["train", "nowhere"], "nowhere"),
         (["train", "nmnist", "lr=0.1"], "lr = 0.1"),
-        (["train", "nmnist", "channels=[0]"], ("channels", "1")),
         (["train", "nmnist", "--epochs", "5"], "--epochs"),
         (["train", "nmnist", "--resume"], ("resume", "--out FOLDER")),
         (["train", "nmnist", "--resume", "-o", "nosuchrun"], "nosuchrun"),
         (["train", "nmnist", "group=("], "group = '('"),
-        (["train", "nmnist", "root=one"], "Train"),
         (["infer", "gesture"], "RECORDINGS"),
         (["infer", "missing.safetensors", "there.h5"], "missing.safetensors"),
-        (["infer", "text.mp4", "there.h5"], "text.mp4"),
         (["infer", "gesture", "there.h5", "--enter", "0.3"], ("enter = 0.3", "leave = 0.35")),
         (["live", "there.h5", "--on", "wave"], ("--on", "2")),
-        (["export", "there.h5", "-o", "out.nir"], "there.h5"),
-        (["export", "there.h5", "-o", "out.pdf"], ("out.pdf", ".nir", ".onnx")),
         (["hlep"], ("hlep", "convert")),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
     arguments: list[str], message: object, clip: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "text.mp4").write_text("no video")
     (tmp_path / "one").mkdir()
     cv2.imwrite(str(tmp_path / "one" / "a.png"), np.zeros((7, 12), np.uint8))
     write(tmp_path / "there.h5", random_events(0, 20))
-    write(tmp_path / "largest.h5", LARGEST)
-    (tmp_path / "empty.bin").touch()
     (tmp_path / "loop.h5").symlink_to("loop.h5")
-    (tmp_path / "cut.bin").write_bytes(b"1234567")
     (tmp_path / "cut.h5").write_bytes((tmp_path / "there.h5").read_bytes()[:3000])
     before = sorted(tmp_path.rglob("*"))
     typed = [str(clip) if word == "CLIP" else word for word in arguments]
@@ -338,7 +290,7 @@ def test_only_similar_names_are_suggested(words: list[str], suggested: str | Non
     assert (suggested or words[0]) in said
 
 
-def test_timestamps_file_requires_single_video(clip: Path, tmp_path: Path) -> None:
+def test_timestamps_need_their_unit_and_one_video(clip: Path, tmp_path: Path) -> None:
     frames = len(list(open_video(clip).frames()))
     start_us = 1_700_000_000_000_000
     times = tmp_path / "times.txt"
@@ -349,13 +301,8 @@ def test_timestamps_file_requires_single_video(clip: Path, tmp_path: Path) -> No
     dvspipe("convert", clip, "-o", "a.h5", *options, cwd=tmp_path)
     t = read(tmp_path / "a.h5").t
     assert start_us <= t[0] < t[-1] <= start_us + 10_000 * (frames - 1)
-    other = tmp_path / "other.webm"
-    other.write_bytes(clip.read_bytes())
-    failed = dvspipe("convert", clip, other, "-o", "many", *options, cwd=tmp_path, code=2)
+    failed = dvspipe("convert", clip, tmp_path / "a.h5", "-o", "many", *options, cwd=tmp_path, code=2)
     assert mentions(failed.stderr, "timestamps", "2 sources")
-    failed = dvspipe("convert", "7", "-o", "b.h5", cwd=tmp_path, code=None)
-    assert failed.stderr.count("camera 7") == 1
-    assert not (tmp_path / "b.h5").exists()
 
 
 def test_synth_gestures_marks_output_as_synthetic(tmp_path: Path) -> None:

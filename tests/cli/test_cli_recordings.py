@@ -12,16 +12,14 @@ from facts import mentions
 
 from dvspipe.cli.screen import Display
 from dvspipe.events import Events, SensorSize
-from dvspipe.formats import open_recording, read, write
+from dvspipe.formats import read, write
 
 EVENTS = random_events(1, 3000, span_us=3_000_000)
-SETTINGS = {"pos_thres": 0.2}
 
 
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:
-    """File with EVENTS and settings."""
-    write(tmp_path / "a.h5", EVENTS, settings=SETTINGS)
+    write(tmp_path / "a.h5", EVENTS)
     return tmp_path / "a.h5"
 
 
@@ -32,19 +30,6 @@ def test_cut_of_quiet_interval_is_empty(tmp_path: Path) -> None:
     assert "b.h5: " in said.stdout + said.stderr
     said = dvspipe("cut", "a.h5", "-o", "c.h5", "--region", "3x3+5+2", cwd=tmp_path)
     assert "c.h5: " in said.stdout + said.stderr
-
-
-def test_conversion_keeps_settings(recording: Path) -> None:
-    dvspipe("convert", "a.h5", "-o", "b.hdf5", "--sort", cwd=recording.parent)
-    assert read(recording.with_name("b.hdf5")) == EVENTS
-    assert open_recording(recording.with_name("b.hdf5")).attributes["settings"] == SETTINGS
-
-
-def test_filter_keeps_settings_and_adds_its_own(recording: Path) -> None:
-    dvspipe("filter", "a.h5", "-o", "b.h5", "--refractory-us", 20000, "--hot-pixels", cwd=recording.parent)
-    assert 0 < len(read(recording.with_name("b.h5"))) < len(EVENTS)
-    settings = open_recording(recording.with_name("b.h5")).attributes["settings"]
-    assert settings == SETTINGS | {"filter": {"refractory_us": 20_000, "activity_us": None, "hot_pixels": True}}
 
 
 def test_filter_needs_a_filter(recording: Path) -> None:

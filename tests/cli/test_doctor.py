@@ -6,21 +6,12 @@ import importlib.metadata
 import json
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 from commands import dvspipe as run
 
 import dvspipe
-from dvspipe.cli.doctor import PURPOSES
-
-PROJECT = Path(dvspipe.__file__).parents[1] / "pyproject.toml"
-
-
-def test_every_extra_with_libraries_has_a_purpose() -> None:
-    extras = tomllib.loads(PROJECT.read_text())["project"]["optional-dependencies"]
-    assert set(PURPOSES) == {name for name, libraries in extras.items() if libraries} - {"dev", "docs", "full"}
 
 
 def test_this_machine_is_not_broken() -> None:

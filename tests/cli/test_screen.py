@@ -6,7 +6,6 @@ import io
 import json
 import logging
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -150,32 +149,6 @@ def test_work_with_reports_is_stopped_by_the_next_one_or_a_second_signal(monkeyp
         display(2, 2)
     with pytest.raises(KeyboardInterrupt):
         display.stop()
-
-
-def read_terminal(*words: object, cwd: Path, columns: int = 80) -> str:
-    """Return what a command prints in a terminal."""
-    leader, follower = pty.openpty()
-    environment = os.environ | {"COLUMNS": str(columns), "TERM": "xterm"}
-    command = [sys.executable, "-m", "dvspipe", *map(str, words)]
-    with subprocess.Popen(command, cwd=cwd, stdout=follower, stderr=follower, env=environment) as process:
-        os.close(follower)
-        said = b""
-        try:
-            while part := os.read(leader, 4096):
-                said += part
-        except OSError:  # the end of a terminal
-            pass
-        process.wait()
-    os.close(leader)
-    return said.decode()
-
-
-def test_info_fits_a_terminal_of_80_columns(tmp_path: Path) -> None:
-    write(tmp_path / "a.h5", random_events(0, 20))
-    said = read_terminal("info", "a.h5", cwd=tmp_path)
-    assert "12 x 7" in said
-    results = said[said.rindex("\x1b[2K") :]  # after the bar was cleared
-    assert max(map(len, results.splitlines())) <= 80
 
 
 def test_closed_pipe_ends_the_command_without_a_message(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_pipeline_converts_trains_and_infers_without_any_extra(tmp_path: Path) -
         return run(["-c", WITHOUT_LIBRARIES, *words], copied, tmp_path)
 
     dvspipe("convert", "film.webm", "-o", "film.h5")
-    dvspipe("train", "data", "-o", "run", "epochs=2")
+    dvspipe("train", "data", "-o", "run", "epochs=2", "jobs=1")
     assert "0x.h5" in dvspipe("infer", "run", "data/a/0x.h5", "-o", "answers")
     dvspipe("infer", "gesture", "film.webm", "-o", "films")
     assert (tmp_path / "answers" / "predictions.csv").is_file()

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dvspipe.base.errors import VideoError
-from dvspipe.base.yaml_files import shipped_configs
 from dvspipe.events import Events, concatenate
 from dvspipe.simulator import EventSimulator, SimulatorConfig, simulate
 from dvspipe.simulator.crossings import NEG, POS
@@ -228,9 +227,3 @@ def test_levels_increase_with_intensity_and_are_invertible(intensity_map: str) -
 def test_log_frame_values_are_levels() -> None:
     frames = [Frame(0, np.full((1, 1), -3.0), "log"), Frame(1000, np.full((1, 1), -2.5), "log")]
     assert run(frames, SimulatorConfig(pos_thres=0.25)).t.tolist() == [500, 1000]
-
-
-@pytest.mark.parametrize("name", shipped_configs("sensors"))
-def test_every_shipped_sensor_preset_simulates(name: str) -> None:
-    config = SimulatorConfig.read(name, kind="sensors")
-    assert len(run(clip_of(17), config)) > 100

@@ -77,7 +77,7 @@ def config_for(root: Path, **data: Any) -> TrainConfig:
     return TrainConfig.model_validate(SETTINGS | {"root": str(root), **data})
 
 
-@pytest.mark.parametrize("data", [{}, {"roi": "auto"}, {"roi": "60x50+20+4"}, {"size": "48x32", "roi": "full"}])
+@pytest.mark.parametrize("data", [{"roi": "auto"}, {"roi": "60x50+20+4"}, {"size": "48x32", "roi": "full"}])
 def test_inference_frames_recordings_as_in_the_test(data: dict[str, Any], movers: Path, tmp_path: Path) -> None:
     run = train(config_for(movers, **data), out=tmp_path / "run")
     classifier = Classifier.load(run.folder.path)
