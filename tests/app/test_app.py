@@ -8,6 +8,8 @@ import os
 import shlex
 import signal
 import socket
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -465,3 +467,15 @@ def test_port_in_use_is_an_error(tmp_path: Path) -> None:
         settings = AppSettings(tmp_path, port=taken.getsockname()[1])
         with raises(ConfigError, "port", settings.port), serve(settings):
             pass
+
+
+def test_help_loads_neither_torch_nor_gradio() -> None:
+    code = """
+import sys
+from dvspipe.cli.app import run
+run(["app", "--help"])
+print(*{name.split('.')[0] for name in sys.modules})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "--password" in done.stdout
+    assert not {"torch", "gradio"} & set(done.stdout.splitlines()[-1].split())
