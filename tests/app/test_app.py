@@ -357,13 +357,6 @@ def page_folder(served: Served, session: str) -> Path:
     return folder
 
 
-def test_favicon_is_the_logo(served: Served) -> None:
-    status, icon, headers = get(at(served, "favicon.ico"))
-    assert status == 200
-    assert b"<svg" in icon
-    assert headers["content-type"].startswith("image/svg")
-
-
 def test_requests_for_another_host_are_refused(served: Served) -> None:
     assert get(served.address, Host="attacker.example")[0] == 400
 

@@ -4,31 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from conftest import random_events
 from facts import mentions, raises
 
 from dvspipe.base.errors import ConfigError, DataError
-from dvspipe.datasets import OPENERS, DataConfig, Sample, count_recordings, open_dataset
-from dvspipe.datasets.config import DataKind
+from dvspipe.datasets import DataConfig, Sample, count_recordings, open_dataset
 from dvspipe.formats import write
 from dvspipe.training import TrainConfig
-
-
-def test_every_kind_has_a_function_that_opens_it() -> None:
-    assert set(OPENERS) == set(get_args(DataKind))
 
 
 def test_unknown_kind_is_an_error_that_lists_the_others() -> None:
     with raises(ConfigError, "data = zip", "folder", "labelled"):
         open_dataset(DataConfig(data="zip"))
-
-
-def test_every_setting_of_some_kinds_is_a_setting() -> None:
-    assert set(DataConfig.kinds) <= set(DataConfig.model_fields)
-    assert {kind for _, kinds in DataConfig.kinds.values() for kind in kinds} == set(get_args(DataKind))
 
 
 @pytest.mark.parametrize(

@@ -102,36 +102,12 @@ def test_sample_name_escapes_bytes_outside_utf8(tmp_path: Path) -> None:
     assert len(found.load())
 
 
-def test_folder_named_test_is_the_test_part(tmp_path: Path) -> None:
-    save_folder(tmp_path / "train")
-    save_folder(tmp_path / "test", people=1)
-    data = open_dataset(DataConfig(root=tmp_path))
-    assert len(data.test) == 4
-    assert all("/test/" in sample.name for sample in data.test)
-
-
-def test_unknown_class_folder_is_reported(tmp_path: Path) -> None:
-    save_folder(tmp_path / "train")
-    save_folder(tmp_path / "test", classes=("a", "zebra"))
-    with raises(DataError, "zebra"):
-        open_dataset(DataConfig(root=tmp_path))
-    save_folder(tmp_path / "gestures", classes=("hand_clapping", "juggling"))
-    with raises(DataError, "juggling", "hand_clapping"):
-        open_dataset(DataConfig(data="gestures", root=tmp_path / "gestures"))
-
-
 def test_links_to_searched_folders_are_not_followed(tmp_path: Path) -> None:
     """Two links to their own parent folder give infinite paths, doubling at each level."""
     root = tmp_path / "data"
     save_folder(root)
     plain = open_dataset(DataConfig(root=root))
-    for place, target in (
-        ("a/one", "."),
-        ("a/two", "."),
-        ("a/up", ".."),
-        ("a/other", "../b"),
-        ("b/other", "../a"),
-    ):
+    for place, target in (("a/one", "."), ("a/two", "."), ("a/up", ".."), ("b/other", "../a")):
         (root / place).symlink_to(target, target_is_directory=True)
     linked = open_dataset(DataConfig(root=root))
     assert names(linked) == names(plain)
@@ -142,13 +118,6 @@ def test_links_to_searched_folders_are_not_followed(tmp_path: Path) -> None:
     (root / "b" / "second").symlink_to("session", target_is_directory=True)
     (warning,) = open_dataset(DataConfig(root=root)).warnings
     assert mentions(warning, "2 recordings")
-
-
-def test_gestures_in_a_folder_keep_ibm_order(tmp_path: Path) -> None:
-    save_folder(tmp_path, classes=("arm_roll", "hand_clapping"))
-    data = open_dataset(DataConfig(data="gestures", root=tmp_path))
-    assert {sample.label for sample in data.train} == {0, 7}
-    assert data.classes == GESTURES
 
 
 @pytest.mark.parametrize(
@@ -379,27 +348,6 @@ def test_split_file_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             open_dataset(config)
 
 
-def test_moved_test_folder_stays_the_test_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save_folder(tmp_path / "data" / "train")
-    save_folder(tmp_path / "data" / "test", people=1, seed=1000)
-    monkeypatch.chdir(tmp_path)
-    data = open_dataset(DataConfig(root=Path("data"), seed=3))
-    Split.of(data).write(tmp_path / "split.json")
-    (tmp_path / "data").rename(tmp_path / "moved")
-    restored = restore_split(tmp_path / "split.json", open_dataset(DataConfig(root=tmp_path / "moved")))
-    assert restored is not None
-    assert {sample.name for sample in restored.test} == {
-        str(tmp_path / "moved" / Path(sample.name).relative_to("data")) for sample in data.test
-    }
-
-
-def test_person_in_training_and_test_folder_is_rejected(tmp_path: Path) -> None:
-    save_folder(tmp_path / "train")
-    save_folder(tmp_path / "test", people=1)
-    with raises(DataError, "test/", "train/", "'user00'"):
-        open_dataset(DataConfig(root=tmp_path, group="^user\\d+"))
-
-
 def test_second_folder_is_the_test_part(tmp_path: Path) -> None:
     save_nmnist(tmp_path / "one", "Train", range(10), 3)
     save_nmnist(tmp_path / "two", "Train", range(10), 2, first=5)
@@ -460,8 +408,6 @@ def test_videos_are_simulated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     again = open_dataset(config.model_copy(update={"pos_thres": 0.4, "cache": "none"})).train[0]
     assert again.version() != sample.version()
     assert again.load() == events_from_video(sample.name, FilmConfig(pos_thres=0.4))
-    davis = config.model_copy(update={"sensor_size": "24x14"})
-    assert open_dataset(davis).sensor == SensorSize(width=24, height=14)
 
 
 def test_videos_have_the_noise_of_their_conversion(tmp_path: Path) -> None:
@@ -486,39 +432,6 @@ def test_videos_have_the_noise_of_their_conversion(tmp_path: Path) -> None:
         assert len({events.t.tobytes() for events in loaded.values()}) == len(loaded) == 6
         for task in tasks:
             assert loaded[task.source] == read(task.target)
-
-
-def test_mnist_images_are_encoded_by_the_configured_code(tmp_path: Path) -> None:
-    train, test = (np.random.default_rng(0).integers(0, 256, (count, 28, 28), np.uint8) for count in (40, 10))
-    write_mnist(tmp_path / "mnist", train, test)
-    bins = BinConfig(steps=6)
-    for name, settings in (
-        ("latency", {}),
-        ("population", {"neurons": 3}),
-        ("contrast", {"threshold": 0.4}),
-        ("constant", {}),
-        ("poisson", {}),
-    ):
-        config = DataConfig(data="mnist", root=tmp_path / "mnist", code=name, code_settings=settings)
-        data, code = open_dataset(config, bins=bins), build_code(config, bins)
-        assert data.inputs == code.channels
-        assert (len(data.train), len(data.validation), len(data.test)) == (30, 10, 10)
-        assert data.sensor == SensorSize(width=28, height=28)
-        made = SpikeTensors(data.test, TensorSettings(bins, seed=3))
-        assert made[4].shape == (1, 6, code.channels, 28, 28)
-        expected = code.encode(test[4], np.random.default_rng([3, 4]))
-        assert np.array_equal(made[4][0], expected)
-        assert np.array_equal(made[4], made[4])
-        assert made.labels.tolist() == list(range(10))
-    data = open_dataset(config.model_copy(update={"code": "constant"}), bins=bins)
-    constant = SpikeTensors(data.test, TensorSettings(bins))
-    assert np.allclose(constant[2][0, 5, 0], test[2] / 255)
-    with raises(ConfigError, "code_settings", "Latency", "neurons"):
-        open_dataset(
-            DataConfig(data="mnist", root=tmp_path / "mnist", code="latency", code_settings={"neurons": 3}), bins
-        )
-    with raises(DataError, "image 1"):
-        survey(data)
 
 
 def test_data_set_hints_apply_to_its_files(tmp_path: Path) -> None:
@@ -569,18 +482,6 @@ def test_long_labels_are_cut_into_windows_that_end_with_the_label(tmp_path: Path
         assert 0 < events.duration_us <= 100_000
 
 
-def test_all_empty_and_unknown_class_folders_are_reported(tmp_path: Path) -> None:
-    save_folder(tmp_path / "train", ("a", "b", "c"))
-    save_folder(tmp_path / "test", ("a", "d"))
-    for empty in ("train/e", "train/f", "test/b"):
-        (tmp_path / empty).mkdir()
-    config = DataConfig(root=tmp_path)
-    with pytest.raises(DataError) as error:
-        open_dataset(config)
-    for fact in ("train/e", "train/f", ".aedat4"):
-        assert str(error.value).count(fact) == 1
-
-
 def test_recordings_below_class_folders_give_a_warning(tmp_path: Path) -> None:
     save_folder(tmp_path)
     assert open_dataset(DataConfig(root=tmp_path)).warnings == ()
@@ -600,3 +501,74 @@ def test_video_beside_its_recording_is_not_a_second_sample(tmp_path: Path) -> No
     data = open_dataset(DataConfig(root=tmp_path, cache="none"))
     assert {Path(sample.name).suffix for sample in data.samples} == {".h5"}
     assert len(data.samples) == 8
+
+
+def test_moved_test_folder_stays_the_test_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_folder(tmp_path / "data" / "train")
+    save_folder(tmp_path / "data" / "test", people=1, seed=1000)
+    monkeypatch.chdir(tmp_path)
+    data = open_dataset(DataConfig(root=Path("data"), seed=3))
+    tested = {Path(sample.name).relative_to("data") for sample in data.test}
+    assert tested == {Path("test", name, f"user00_{clip}.h5") for name in "ab" for clip in range(2)}
+
+    Split.of(data).write(tmp_path / "split.json")
+    (tmp_path / "data").rename(tmp_path / "moved")
+    restored = restore_split(tmp_path / "split.json", open_dataset(DataConfig(root=tmp_path / "moved")))
+    assert restored is not None
+    assert {sample.name for sample in restored.test} == {str(tmp_path / "moved" / name) for name in tested}
+    with raises(DataError, "test/", "train/", "'user00'"):
+        open_dataset(DataConfig(root=tmp_path / "moved", group="^user\\d+"))
+
+
+def test_empty_and_unknown_class_folders_are_reported_together(tmp_path: Path) -> None:
+    save_folder(tmp_path / "train", ("a", "b", "c"), people=3)
+    save_folder(tmp_path / "test", ("a", "zebra"), people=1)
+    with raises(DataError, "zebra"):
+        open_dataset(DataConfig(root=tmp_path))
+    for empty in ("train/e", "train/f", "test/b"):
+        (tmp_path / empty).mkdir()
+    with pytest.raises(DataError) as error:
+        open_dataset(DataConfig(root=tmp_path))
+    for fact in ("train/e", "train/f", ".aedat4"):
+        assert str(error.value).count(fact) == 1
+
+
+def test_gestures_in_a_folder_keep_ibm_order(tmp_path: Path) -> None:
+    save_folder(tmp_path, classes=("arm_roll", "hand_clapping"))
+    data = open_dataset(DataConfig(data="gestures", root=tmp_path))
+    assert {sample.label for sample in data.train} == {0, 7}
+    assert data.classes == GESTURES
+    save_folder(tmp_path, classes=("juggling",))
+    with raises(DataError, "juggling", "hand_clapping"):
+        open_dataset(DataConfig(data="gestures", root=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("latency", {}),
+        ("population", {"neurons": 3}),
+        ("contrast", {"threshold": 0.4}),
+        ("constant", {}),
+        ("poisson", {}),
+    ],
+)
+def test_mnist_images_are_encoded_by_the_configured_code(tmp_path: Path, name: str, settings: dict[str, Any]) -> None:
+    train, test = (np.random.default_rng(0).integers(0, 256, (count, 28, 28), np.uint8) for count in (40, 10))
+    write_mnist(tmp_path / "mnist", train, test)
+    bins = BinConfig(steps=6)
+    config = DataConfig(data="mnist", root=tmp_path / "mnist", code=name, code_settings=settings)
+    data, code = open_dataset(config, bins=bins), build_code(config, bins)
+    assert (data.inputs, data.sensor) == (code.channels, SensorSize(width=28, height=28))
+    assert [len(part) for part in data.parts.values()] == [30, 10, 10]
+    made = SpikeTensors(data.test, TensorSettings(bins, seed=3))
+    for number in (0, 4):
+        expected = code.encode(test[number], np.random.default_rng([3, number]))
+        assert np.array_equal(made[number], [expected])
+    if name == "constant":
+        assert np.allclose(expected, test[4] / 255)
+    assert made.labels.tolist() == list(range(10))
+    with raises(ConfigError, "code_settings"):
+        open_dataset(config.model_copy(update={"code_settings": {"wrong": 3}}), bins)
+    with raises(DataError, "image 1"):
+        survey(data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import shutil
 from collections.abc import Sequence
@@ -39,7 +38,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def lock_of(videos: Path, out: Path, *, jobs: int | str = 1, batches: Sequence[slice] = (slice(None),)) -> DataLock:
+def lock_of(videos: Path, out: Path, *, jobs: int = 1, batches: Sequence[slice] = (slice(None),)) -> DataLock:
     """Convert the videos in batches, and lock them."""
     tasks = plan_conversions(videos, out)
     for batch in batches:
@@ -82,18 +81,10 @@ def test_digest_follows_from_the_file_without_dvspipe(locked: tuple[Path, DataLo
     [
         (2, [slice(None)]),
         (1, [slice(2, 3), slice(0, 1), slice(None)]),  # another order, in several runs
-        pytest.param(
-            "ray",
-            [slice(None)],
-            marks=[
-                pytest.mark.slow,
-                pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray"),
-            ],
-        ),
     ],
 )
 def test_digests_depend_on_sources_and_settings_alone(
-    locked: tuple[Path, DataLock], videos: Path, tmp_path: Path, jobs: int | str, batches: Sequence[slice]
+    locked: tuple[Path, DataLock], videos: Path, tmp_path: Path, jobs: int, batches: Sequence[slice]
 ) -> None:
     elsewhere = Path(shutil.copytree(videos, tmp_path / "elsewhere"))
     lock = lock_of(elsewhere, tmp_path / "out", jobs=jobs, batches=batches)

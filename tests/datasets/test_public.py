@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
 import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from commands import dvspipe
 from conftest import random_events
 from facts import mentions, raises
 
@@ -51,10 +48,9 @@ def save_tonic(root: Path, users: tuple[int, ...], part: str = "ibmGestureTrain"
         folder = root / part / f"user{user:02}_led"
         folder.mkdir(parents=True)
         for label in range(11):
-            events = random_events(100 * user + label, 60, SENSOR, 1500)
-            np.save(
-                folder / f"{label}.npy", np.stack([events.x, events.y, events.p, events.t], axis=1).astype(np.float64)
-            )
+            events = random_events(100 * user + label, 60, SENSOR, 1_500_000)
+            t_ms = events.t / 1000 + 0.0004
+            np.save(folder / f"{label}.npy", np.stack([events.x, events.y, events.p, t_ms], axis=1))
 
 
 @pytest.mark.parametrize("below", ["", "DvsGesture"])
@@ -76,54 +72,14 @@ def test_users_after_23_are_tested_without_lists(tmp_path: Path) -> None:
     assert {sample.group for sample in data.test} == {"user24", "user29"}
 
 
-def test_tonic_clips_have_millisecond_times(tmp_path: Path) -> None:
+def test_tonic_times_are_fractions_of_milliseconds(tmp_path: Path) -> None:
     save_tonic(tmp_path / "DVSGesture", (1, 2, 3))
     save_tonic(tmp_path / "DVSGesture", (24,), "ibmGestureTest")
     data = open_dataset(DataConfig(data="dvsgesture", root=tmp_path))
     assert mentions(data.title, "Tonic", "11 test clips", 1)
     assert [len({sample.group for sample in part}) for part in data.parts.values()] == [2, 1, 1]
     for sample in data.test:
-        expected = random_events(2400 + sample.label, 60, SENSOR, 1500)
-        assert sample.load() == Events(expected.t * 1000, expected.x, expected.y, expected.p, SENSOR)
-
-
-def test_fractions_of_milliseconds_are_rounded_to_microseconds(tmp_path: Path) -> None:
-    save_tonic(tmp_path, (1, 2, 3))
-    file = tmp_path / "ibmGestureTrain" / "user01_led" / "0.npy"
-    events = random_events(3, 60, SENSOR, 1_500_000)
-    for dtype, t_ms in ((np.float64, events.t / 1000), (np.float64, events.t / 1000 + 0.0004), (np.int32, events.t)):
-        np.save(file, np.stack([events.x, events.y, events.p, t_ms], axis=1).astype(dtype))
-        unit_us = 1000 if dtype is np.int32 else 1
-        data = open_dataset(DataConfig(data="dvsgesture", root=tmp_path))
-        (sample,) = (sample for sample in data.samples if sample.name == str(file))
-        assert sample.load() == Events(events.t * unit_us, events.x, events.y, events.p, SENSOR)
-
-
-@pytest.mark.parametrize("layout", ["IBM", "Tonic"])
-def test_command_of_the_guide_trains_on_both_layouts(tmp_path: Path, layout: str) -> None:
-    if layout == "IBM":
-        save_ibm(tmp_path / "data" / "DvsGesture", (1, 2, 24))
-    else:
-        save_tonic(tmp_path / "data" / "DVSGesture", (1, 2))
-        save_tonic(tmp_path / "data" / "DVSGesture", (24,), "ibmGestureTest")
-    page = Path(__file__).parents[2] / "docs" / "guides" / "dvs128-gesture.md"
-    [command] = re.findall(r"^dvspipe (train .*?)(?: +#.*)?$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    typed = command.replace("DIR", str(tmp_path / "data")).split()
-    quick = ["steps=3", "channels=[4]", "epochs=1"]
-    dvspipe(*typed, *quick, cwd=tmp_path)
-
-    [split] = tmp_path.glob("runs/**/split.json")
-    parts = json.loads(split.read_text())
-    assert [len(parts[part]) for part in ("train", "validation", "test")] == [11, 11, 11]
-    assert all("user24" in str(sample) for sample in parts["test"])
-
-    # The test part of the run, and the protocol for the included classifier.
-    for command, out in re.findall(
-        r"^ *dvspipe (evaluate .*? -o (\S+))", page.read_text(encoding="utf-8"), re.MULTILINE
-    ):
-        done = dvspipe(*command.replace("DIR", str(tmp_path / "data")).split(), cwd=tmp_path)
-        assert mentions(done.stdout, "of 11", "95 % interval", "(test)")
-        assert (tmp_path / out).is_file()
+        assert sample.load() == random_events(2400 + sample.label, 60, SENSOR, 1_500_000)
 
 
 def test_people_are_divided_without_a_test_folder(tmp_path: Path) -> None:

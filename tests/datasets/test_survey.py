@@ -30,36 +30,12 @@ def test_videos_of_several_sizes_are_framed_as_for_training(tmp_path: Path) -> N
     assert mentions(done.stderr, "chosen", "size=64x64", "validation=0.2")
 
 
-def test_statistics_have_the_parts_of_training(tmp_path: Path) -> None:
-    """`train` finds the people in the names, and holds out more of few recordings."""
-    for label, name in enumerate(("a", "b")):
-        for number in range(12):
-            path = tmp_path / "in" / name / f"user{number // 2:02}_{number % 2}.h5"
-            write(path, random_events(100 * label + number, 100))
-    dvspipe("data", "stats", "in", "cache=none", "-o", "stats.csv", cwd=tmp_path)
-    with (tmp_path / "stats.csv").open(newline="") as file:
-        rows = {row["part"]: (int(row["recordings"]), int(row["groups"])) for row in csv.DictReader(file)}
-    config = choose_settings(tmp_path / "in")
-    data = open_dataset(config, config)
-    assert rows.pop("all") == (24, 6)
-    assert rows == {part: (len(samples), len({one.group for one in samples})) for part, samples in data.parts.items()}
-    assert [len(samples) for samples in data.parts.values()] == [16, 4, 4]
-
-
-def test_survey_counts_recordings_and_lists_problems(tmp_path: Path) -> None:
+def test_survey_lists_problems(tmp_path: Path) -> None:
     for label, name in enumerate(("a", "b")):
         for number in range(6):
             write(tmp_path / name / f"{number}.h5", random_events(10 * label + number, 100 + number))
     config = DataConfig(root=tmp_path)
-    clean = survey(open_dataset(config))
-    assert clean.problems == ()
-    counts = {(row.class_name, row.part): (row.recordings, row.groups) for row in clean.rows}
-    assert [counts["all", part] for part in ("train", "validation", "test", "all")] == [
-        (8, 8),
-        (2, 2),
-        (2, 2),
-        (12, 12),
-    ]
+    assert survey(open_dataset(config)).problems == ()
 
     (tmp_path / "a" / "0.h5").write_bytes(b"nonsense")
     write(tmp_path / "a" / "1.h5", Events.empty(SENSOR), overwrite=True)
@@ -74,19 +50,30 @@ def test_survey_counts_recordings_and_lists_problems(tmp_path: Path) -> None:
     assert mentions(lines, "a/0.h5: ", "a/1.h5: ", "b/2.h5", "40x7", "12x7", "same")
 
 
-def test_rows_of_each_class_and_part_are_written(tmp_path: Path) -> None:
+def test_rows_of_each_class_have_the_parts_of_training(tmp_path: Path) -> None:
+    """`train` finds the people in the names, and holds out more of few recordings."""
     for label, name in enumerate(("a_b", "c")):
-        for number in range(6):
-            write(tmp_path / "in" / name / f"{number}.h5", random_events(10 * label + number, 100 + number))
+        for number in range(12):
+            path = tmp_path / "in" / name / f"user{number // 2:02}_{number % 2}.h5"
+            write(path, random_events(100 * label + number, 100 + number))
     dvspipe("data", "stats", "in", "cache=none", "-o", "stats.csv", cwd=tmp_path)
     with (tmp_path / "stats.csv").open(newline="") as file:
         rows = {(row["class"], row["part"]): row for row in csv.DictReader(file)}
     assert len(rows) == 12  # 2 classes and their sum, 3 parts and their sum
+
+    config = choose_settings(tmp_path / "in")
+    data = open_dataset(config, config)
+    parts = {**data.parts, "all": data.samples}
+    assert [len(samples) for samples in parts.values()] == [16, 4, 4, 24]
+    for part, samples in parts.items():
+        counts = rows["all", part]["recordings"], rows["all", part]["groups"]
+        assert counts == (str(len(samples)), str(len({one.group for one in samples})))
+
     everything = rows["all", "all"]
-    assert (everything["recordings"], everything["events"]) == ("12", str(2 * sum(range(100, 106))))
-    for column in ("recordings", "groups", "events", "seconds"):
-        parts = [float(row[column]) for (name, part), row in rows.items() if "all" not in (name, part)]
-        assert sum(parts) == pytest.approx(float(everything[column]))
+    assert everything["events"] == str(2 * sum(range(100, 112)))
+    for column in ("recordings", "events", "seconds"):
+        counted = [float(row[column]) for key, row in rows.items() if "all" not in key]
+        assert sum(counted) == pytest.approx(float(everything[column]))
     assert float(everything["rate_hz"]) == pytest.approx(float(everything["events"]) / float(everything["seconds"]))
     refused = dvspipe("data", "stats", "in", "-o", "stats.xls", cwd=tmp_path, code=2)
     assert ".xls" in refused.stderr

@@ -11,7 +11,6 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-import scipy.io
 from conftest import random_events
 from facts import raises
 
@@ -59,14 +58,6 @@ def write_each(
             save(folder / name.format(number), events)
             found.append((label, events))
     return found
-
-
-def write_asl(root: Path) -> Expected:
-    def save(path: Path, events: Events) -> None:
-        content = {"ts": events.t, "x": events.x, "y": 179 - events.y, "pol": events.p.astype(np.uint8)}
-        scipy.io.savemat(path, {key: column[:, None] for key, column in content.items()})
-
-    return write_each({"a": root / "ASLDVS/Yin1/a", "y": root / "ASLDVS/Yin1/y"}, "{:04}.mat", (240, 180), save)
 
 
 def write_cifar(root: Path) -> Expected:
@@ -151,22 +142,12 @@ def write_images(root: Path) -> Expected:
     return []
 
 
-def write_cards(root: Path) -> Expected:
-    found: Expected = []
-    for part in ("pips_train", "pips_test"):
-        folders = {name: root / "POKERDVS" / part / name for name in ("cl", "sp")}
-        found += write_each(folders, "{}.npy", (35, 35), lambda path, events: np.save(path, columns(events, "txyp")))
-    return found
-
-
 WRITERS: dict[str, Callable[[Path], Expected]] = {
-    "ASLDVS": write_asl,
     "CIFAR10DVS": write_cifar,
     "DVSGesture": write_gestures,
     "NCALTECH101": write_caltech,
     "NMNIST": write_nmnist,
     "NTIDIGITS18": write_digits,
-    "POKERDVS": write_cards,
     "SHD": lambda root: write_heidelberg(root, "SHD", ("train", "test")),
     "SMNIST": write_images,
     "SSC": lambda root: write_heidelberg(root, "SSC", ("train", "valid", "test")),
@@ -179,7 +160,7 @@ SIZES = {
     "SSC": "700x1",
     "SMNIST": "99x1",
 }
-HAS_TEST = set(WRITERS) - {"ASLDVS", "CIFAR10DVS", "NCALTECH101"}
+HAS_TEST = set(WRITERS) - {"CIFAR10DVS", "NCALTECH101"}
 
 
 def opened(name: str, root: Path, **more: Any) -> DataSet:

@@ -45,10 +45,6 @@ def test_larger_contrasts_fire_earlier_with_equal_counts_per_step() -> None:
     assert np.ptp([len(step) for step in each]) <= 1
 
 
-def test_an_empty_image_does_not_fire() -> None:
-    assert not Contrast().encode(np.zeros((5, 9))).any()
-
-
 def test_invalid_images_are_rejected() -> None:
     with raises(DataError, "1", "2"):
         Contrast().encode(np.zeros(4))

@@ -6,12 +6,10 @@ import math
 import pickle
 import warnings
 from fractions import Fraction
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SENSOR, random_events, rows_of
+from conftest import SENSOR, as_tuples, divide, random_events, rows_of
 from facts import mentions, raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -55,16 +53,12 @@ recordings = st.builds(
 )
 
 
-def rows(events: Events) -> list[tuple[int, int, int, bool]]:
-    return list(zip(*(getattr(events, name).tolist() for name in "txyp"), strict=True))
-
-
 def encode_plainly(events: Events, config: BinConfig, start_us: int) -> tuple[NDArray[np.int64], BinCounts]:
     """Encode event by event, following the definition."""
     tensor = np.zeros((config.steps, *config.shape(events.sensor)), int)
     before = beyond = saturated = 0
     last_us = int(events.t[-1]) if len(events) else 0
-    for t, x, y, p in rows(events):
+    for t, x, y, p in as_tuples(events):
         position = Fraction(t - start_us, config.step_us)
         if config.by == "recording":
             position = Fraction(config.steps * (t - start_us), max(1, last_us + 1 - start_us))
@@ -99,7 +93,7 @@ def test_each_form_equals_a_plain_loop(events: Events, config: BinConfig, earlie
 def test_stream_in_any_parts_equals_the_tensor_of_the_recording(
     events: Events, config: BinConfig, cuts: list[int], given_start: bool
 ) -> None:
-    parts = [events[a:b] for a, b in pairwise([0, *sorted(cuts), len(events)])]
+    parts = divide(events, cuts)
     first_us, last_us = (int(events.t[0]), int(events.t[-1])) if len(events) else (0, 0)
     start_us = first_us if given_start or config.by == "recording" else None
     counts_seen: list[BinCounts] = []
@@ -182,25 +176,16 @@ def test_division_by_multiplication_is_exact() -> None:
 
 
 @pytest.mark.parametrize(
-    "dtypes",
-    [
-        {"x": "i2", "y": "i2", "t": "i8", "p": "?"},
-        {"x": "i8", "y": "i8", "t": "i8", "p": "i8"},
-        {"t": "u8", "x": "u2", "y": "u2", "p": "u1"},
-        {"t": "f8", "x": "f4", "y": "i2", "p": "i1"},
-    ],
+    "dtypes", [{"x": "i2", "y": "i2", "t": "i8", "p": "?"}, {"t": "f8", "x": "f4", "y": "i2", "p": "i1"}]
 )
-def test_tonic_transform_encodes_structured_arrays_of_any_dtype(dtypes: dict[str, Any]) -> None:
+def test_tonic_transform_encodes_structured_arrays(dtypes: dict[str, str]) -> None:
     events = random_events(1, 400)
     rows = rows_of(events, **dtypes)
     if dtypes["t"] == "f8":
         rows["t"] *= 1e-6
-    for config in (
-        BinConfig(steps=7, step_us=9_000),
-        BinConfig(steps=3, by="recording", form="binary", downsample=5, polarity="merged"),
-    ):
-        spikes = transforms.Compose([transforms.TimeAlignment(), ToSpikes(config, TONIC_SIZE)])(rows)
-        assert np.array_equal(spikes, encode(events, config))
+    config = BinConfig(steps=3, by="recording", form="binary", downsample=5, polarity="merged")
+    spikes = transforms.Compose([transforms.TimeAlignment(), ToSpikes(config, TONIC_SIZE)])(rows)
+    assert np.array_equal(spikes, encode(events, config))
 
 
 def test_tonic_transform_has_a_fixed_shape_and_rejects_wrong_rows() -> None:

@@ -85,8 +85,8 @@ def test_every_layout_is_read(tmp_path: Path, fill: Fill) -> None:
         assert read(path, start, stop, hints=HINTS) == EVENTS.between(start, stop)
 
 
-@pytest.mark.parametrize("offset", [0, 51_648_500_652, -(2**40)])
-@pytest.mark.parametrize("dtype", [np.int64, np.uint64, np.uint32, ">i8"])
+@pytest.mark.parametrize("offset", [51_648_500_652, -(2**40)])
+@pytest.mark.parametrize("dtype", [np.uint64, np.uint32, ">i8"])
 def test_t_offset_is_added_for_every_type(tmp_path: Path, offset: int, dtype: type) -> None:
     def fill(file: h5py.File) -> None:
         columns(file, "events", t=EVENTS.t.astype(dtype))

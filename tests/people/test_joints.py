@@ -12,15 +12,14 @@ from commands import dvspipe
 from conftest import moving_bar
 from facts import mentions
 from filmed import without_person
+from untrained import untrained_config, untrained_network
 
 from dvspipe.base.errors import CheckpointError, ConfigError, VideoError
 from dvspipe.base.gestures import GESTURES
-from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint, write_tensors
-from dvspipe.encoding import BinConfig
+from dvspipe.checkpoints.checkpoint import save_checkpoint, write_tensors
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier, InferConfig
-from dvspipe.networks import NetworkConfig
 from dvspipe.people import JOINTS, Track, make_track
 from dvspipe.people.advice import JointAdviser
 from dvspipe.people.joints import CURVES, JOINT_STEPS, JointClassifier, average_logs, find_joints, sample_curves
@@ -49,17 +48,8 @@ def track_of(gesture: str, person: int, seconds: float = 1.6) -> Track:
 
 def untrained() -> Classifier:
     """Gesture classifier with random weights for 32 x 24 pixels."""
-    bins = BinConfig(steps=5, step_us=20_000)
-    config = ClassifierConfig(
-        classes=GESTURES,
-        width=32,
-        height=24,
-        bins=bins,
-        network=NetworkConfig(channels=(4,), kernel=3, tau_mem_s=0.04),
-        trained_on="nothing",
-    )
-    torch.manual_seed(0)
-    return Classifier(config, config.build_network(), adviser=JointAdviser(included()))
+    config = untrained_config({"steps": 5, "step_us": 20_000}, SensorSize(width=32, height=24), GESTURES)
+    return Classifier(config, untrained_network(config, gain=1.0), adviser=JointAdviser(included()))
 
 
 @pytest.fixture

@@ -33,7 +33,6 @@ from dvspipe.people import (
     tracking,
 )
 from dvspipe.people.network import WEIGHTS, cut_square
-from dvspipe.people.track import COLUMNS
 from dvspipe.people.tracking import count_people, search_squares, smooth_runs, track
 from dvspipe.synthesis.gestures import Performance, pose_person
 from dvspipe.synthesis.motion import Arm, Motion
@@ -357,7 +356,3 @@ def test_documentation_example_runs(film: Path, tmp_path: Path, monkeypatch: pyt
     names: dict[str, Any] = {}
     exec(block, names)
     assert np.isfinite(names["arms"].right.wrist).all()
-
-
-def test_track_columns_are_named_after_joints() -> None:
-    assert len(COLUMNS) == len(set(COLUMNS)) == 6 + 6 * len(JOINTS)

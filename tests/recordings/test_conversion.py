@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 from conftest import random_events
 from facts import mentions, raises
 
@@ -100,17 +101,6 @@ def test_sources_with_equal_names_keep_their_suffix(tmp_path: Path) -> None:
         plan_conversions([tmp_path / "in" / "a.mp4", tmp_path / "other" / "a.mp4"], tmp_path / "out")
 
 
-@pytest.mark.parametrize("kind", [list, tuple, "tensor"])
-def test_events_from_images_in_memory(kind: Any) -> None:
-    array = np.random.default_rng(3).random((5, 7, 12), np.float32)
-    if kind == "tensor":
-        kind = pytest.importorskip("torch").from_numpy
-    config = ConvertConfig(fps=50)
-    assert events_from_video(kind(array), config) == events_from_video(array, config)
-    with raises(VideoError, "fps=30"):
-        events_from_video(kind(array))
-
-
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -129,11 +119,10 @@ def test_invalid_images_and_frames_raise(wrong: Any) -> None:
         next(simulate([np.zeros((7, 12), np.uint8)] * 2))  # type: ignore[list-item]
 
 
-@pytest.mark.parametrize("upsampling", ["off", 3])
-def test_events_from_video_equal_converted_file(tmp_path: Path, upsampling: int | str) -> None:
+def test_events_from_video_equal_converted_file(tmp_path: Path) -> None:
     clip = tmp_path / "clip.webm"
     save_clip(clip)
-    config = ConvertConfig(start_s=0.05, resize="24x16", sigma_thres=0.03, sensor_seed=5, upsample=upsampling)
+    config = ConvertConfig(start_s=0.05, resize="24x16", sigma_thres=0.03, sensor_seed=5, upsample=3)
     convert_video(clip, tmp_path / "events.h5", config)
     events = events_from_video(clip, config)
     assert len(events) > 0
@@ -147,6 +136,10 @@ def test_events_from_an_array_and_from_frames_are_the_same() -> None:
     events = events_from_video(array, config)
     frames = list(frames_from_arrays(array, fps=50))
     assert len(events) > 0
+    for kind in (list, tuple, torch.from_numpy):
+        assert events_from_video(kind(array), config) == events
+    with raises(VideoError, "fps=30"):
+        events_from_video(array)
     assert events == events_from_video(iter(frames), ConvertConfig(pos_thres=0.3))
     assert events == concatenate(simulate(frames, simulator), frames[0].size)
     with raises(VideoError, "fps"):
@@ -247,20 +240,14 @@ def test_leftovers_and_unreadable_files_do_not_stop_a_folder(tmp_path: Path, mon
     assert mentions(str(outcomes[1].error), "b.raw", "Permission denied")
 
 
-def test_text_notes_in_a_folder_are_skipped_with_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    write(tmp_path / "a.npz", random_events(0, 50))
-    (tmp_path / "notes.txt").write_text("Recorded on a sunny day.\n")
-    (task,) = plan_conversions(tmp_path, tmp_path / "out")
-    assert task.source.name == "a.npz"
-    assert "notes.txt: " in caplog.text
-
-
-def test_lists_of_a_data_set_are_not_converted(tmp_path: Path) -> None:
+def test_notes_and_lists_of_a_data_set_are_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path / "1" / "7.npz", random_events(0, 50))
     write_splits(tmp_path, [SplitRow.model_validate({"split": 1, "file": "1/7.npz", "class": "1", "part": "train"})])
     (tmp_path / "1" / "7_labels.csv").write_text("class,start_us,end_us\n1,0,500\n")
-    tasks = plan_conversions(tmp_path, tmp_path / "out")
-    assert [task.source.name for task in tasks] == ["7.npz"]
+    (tmp_path / "notes.txt").write_text("Recorded on a sunny day.\n")
+    (task,) = plan_conversions(tmp_path, tmp_path / "out")
+    assert task.source.name == "7.npz"
+    assert "notes.txt: " in caplog.text
 
 
 def test_given_settings_take_precedence_over_a_preset_in_every_function(tmp_path: Path) -> None:

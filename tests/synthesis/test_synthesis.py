@@ -34,7 +34,6 @@ from dvspipe.synthesis import (
 from dvspipe.synthesis.bodies import Limbs, build_limbs
 from dvspipe.synthesis.draws import Draw, read_movements
 from dvspipe.synthesis.gestures import pose_person
-from dvspipe.synthesis.motion import draw_beat
 from dvspipe.synthesis.movements import MOVEMENTS, OTHER_KINDS, move_to_and_fro
 from dvspipe.synthesis.people import (
     ELBOW,
@@ -54,7 +53,7 @@ from dvspipe.synthesis.people import (
 from dvspipe.synthesis.rendering import paint_limbs
 from dvspipe.synthesis.rendering import render as render_pose
 from dvspipe.synthesis.scenes import LIGHTS, draw_far_camera, draw_light, draw_scene
-from dvspipe.synthesis.sensors import Readout, draw_sensor, read_out
+from dvspipe.synthesis.sensors import Readout, read_out
 
 CLOCKWISE = {
     "right_arm_clockwise": (RIGHT, 1),
@@ -104,19 +103,6 @@ def test_every_gesture_renders_moving_frames(name):
     assert (clip.max(axis=0) > 1.3 * clip.min(axis=0)).mean() > 0.02
 
 
-def test_adjacent_gestures_blend_without_rest():
-    t = np.arange(0, 4, 0.01)
-    person = draw_person(np.random.default_rng(3))
-
-    def highest_hand(second_start_us):
-        plan = (Performance(1, -1_000_000, 2_000_000), Performance(2, second_start_us, 5_000_000))
-        joints = pose_person(plan, person, np.random.default_rng(0), t)
-        return joints.arms[:, :, WRIST, 1].max(axis=1)[(t > 1.9) & (t < 2.9)].min()
-
-    assert highest_hand(3_000_000) < -0.23
-    assert highest_hand(2_000_000) > -0.2
-
-
 def test_every_kind_of_other_movement_moves_joints_by_finite_distances():
     t, person = np.arange(0, 3, 0.02), draw_person(np.random.default_rng(1))
     movements = read_movements()
@@ -149,18 +135,6 @@ def test_wrong_values_of_movements_are_errors(tmp_path, monkeypatch, movement, m
     monkeypatch.setattr(draws, "FILE", path)
     with raises(ConfigError, path, message):
         read_movements.__wrapped__()
-
-
-def test_beat_fills_its_range_and_has_few_harmonics():
-    phase = np.arange(256) * 2 * np.pi / 256
-    for seed in range(20):
-        beat = draw_beat(phase, np.random.default_rng(seed))
-        assert beat.max() == pytest.approx(1, abs=0.01)
-        assert beat.min() == pytest.approx(-1, abs=0.01)
-        spectrum = np.abs(np.fft.rfft(beat))
-        assert spectrum[2] < 0.26 * spectrum[1]
-        assert spectrum[3] < 0.11 * spectrum[1]
-        assert spectrum[4:].max() < 1e-9 * spectrum[1]
 
 
 @pytest.mark.parametrize("name", GESTURES[:10])  # other movements include walking through the picture
@@ -295,12 +269,6 @@ def test_nearer_limb_hides_the_farther_limb():
     assert paint([0.1, 0.0])[3, 5] == paint([0.1, 0.0])[3, 6] == 1
 
 
-def test_limb_covers_its_area():
-    across = paint([1.0, 0.0])
-    across[:, 4:8] = across[:, :4]  # without the other limb
-    assert across.sum() == pytest.approx(2 * 12, rel=1e-5)
-
-
 def test_only_fluorescent_light_flickers():
     t = np.arange(0, 1, 1e-3)
     flickering = [draw_light("fluorescent", np.random.default_rng(seed)) for seed in range(40)]
@@ -365,14 +333,6 @@ def test_recording_is_deterministic():
     assert all(len(first) != len(other) for other in others)
 
 
-def test_sensors_differ_from_clip_to_clip():
-    drawn = [draw_sensor(np.random.default_rng(seed)) for seed in range(50)]
-    thresholds = [(config.pos_thres + config.neg_thres) / 2 for config, _ in drawn]
-    assert 0.1 < min(thresholds) < 0.18
-    assert 0.22 < max(thresholds) < 0.35
-    assert {readout.main_polarity for _, readout in drawn} == {True, False}
-
-
 @given(seed=st.integers(0, 1000))
 @settings(max_examples=20)
 def test_readout_without_artifacts_changes_nothing(seed):
@@ -433,8 +393,3 @@ def test_recordings_are_written_by_processes_and_errors_propagate(tmp_path: Path
     (tmp_path / "file").touch()
     with raises(FileError, tmp_path / "file", "is not a folder"):
         write_few(tmp_path / "file" / "below")
-
-
-def test_video_frames_are_8_bit_srgb():
-    frame = next(iter(gesture_frames(GestureClip(0, person=0, clip=0, seed=0))))
-    assert (frame.image.dtype, frame.transfer) == (np.dtype(np.uint8), "srgb")

@@ -26,7 +26,6 @@ from dvspipe.synthesis import (
     write_gestures,
 )
 from dvspipe.synthesis.gestures import plan_clip, pose_person
-from dvspipe.synthesis.scenes import PERSON_M, draw_far_camera
 from dvspipe.synthesis.webcam import Webcam, compress, draw_webcam, film
 from dvspipe.video.config import VideoSettings
 from dvspipe.video.opening import open_video
@@ -117,20 +116,6 @@ def test_film_can_be_decoded(crf: float | None, tmp_path: Path) -> None:
     assert (video.size, len(frames)) == (webcam.size, 11)
     assert frames[-1].t_us == pytest.approx(400_000, abs=1000)
     assert float(frames[5].image.max()) > 100
-
-
-def test_far_camera_varies_position_and_size_of_people() -> None:
-    size = SensorSize(width=640, height=480)
-    cameras = [draw_far_camera(size, np.random.default_rng(seed)) for seed in range(300)]
-    heights = np.array([camera.scale_px * PERSON_M / size.height for camera in cameras])
-    assert 0.19 < heights.min() < 0.25
-    assert heights.max() > 1.3
-    for camera in cameras:
-        head = camera.project(np.array([0.0, 0.2, 0.0]))[:2]
-        assert 0 <= head[0] <= size.width
-        assert 0 <= head[1] <= size.height
-    places = np.array([camera.x_px for camera in cameras]) / size.width
-    assert (np.quantile(places, [0.1, 0.9]) - [0.3, 0.7] < [0, 0.3]).all()
 
 
 def test_webcams_differ() -> None:
