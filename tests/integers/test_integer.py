@@ -38,7 +38,7 @@ def draw_counts(recordings: int, steps: int = 8, seed: int = 0) -> NDArray[np.ui
 def make_integer(**settings: Any) -> tuple[nn.Module, IntegerNetwork]:
     _, network = make_network(**settings)
     for norm in find_norms(network):
-        norm.get_buffer("running_mean").uniform_(-0.05, 0.05)
+        norm.get_buffer("running_mean").uniform_(-0.1, 0.1)
     return network, compile_network(network, torch.from_numpy(draw_counts(6)).transpose(0, 1))
 
 
