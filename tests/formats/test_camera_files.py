@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ Row = tuple[int, int, int, int]
 """t, x, y, p."""
 
 
-def rows_of(path: Path, content: bytes, chip: str | None = None) -> list[Row]:
+def rows_of(path: Path, content: bytes, chip: str | None = None) -> Sequence[Row]:
     path.write_bytes(content)
     return as_tuples(read(path, hints=Hints(chip=chip)))
 
