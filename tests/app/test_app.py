@@ -273,6 +273,7 @@ def test_part_of_a_recording_is_shown_and_written(tmp_path: Path) -> None:
     sensor = open_recording(whole).sensor
     assert (sensor.width, sensor.height) == (span.width - 2, span.height - 1)
     assert 0 < len(clean.read_text().splitlines()) < len(read(whole)) < span.events
+    assert list(clean.parent.iterdir()) == [clean]
     for kind in (".png", ".webm", *tasks.CHARTS):
         assert tasks.look(tmp_path / "a.h5", part, kind, renew(tmp_path / "seen"), ignore_progress).stat().st_size
     assert f"{span.events:,}" in tasks.describe(tmp_path / "a.h5", ignore_progress)

@@ -45,7 +45,7 @@ from dvspipe.inference import (
 )
 from dvspipe.inference.reading import EventCounts
 from dvspipe.inference.segments import is_certain
-from dvspipe.inference.windows import Window, slide
+from dvspipe.inference.windows import Window, encode_steps, slide
 from dvspipe.networks import run_network
 from dvspipe.recordings.config import ConvertConfig
 from dvspipe.recordings.conversion import convert_many, plan_conversions
@@ -183,6 +183,13 @@ def test_window_prediction_equals_separate_prediction(hop_us: int) -> None:
         with torch.no_grad():
             logits = run_network(classifier.network, torch.from_numpy(spikes)[:, None])[0].mean(dim=0)[0]
         np.testing.assert_allclose(row, softmax(logits.numpy()), atol=1e-5)
+
+
+@pytest.mark.parametrize(("empty", "steps"), [(2, 4), (3, 5), (4, 2)])
+def test_more_empty_steps_than_a_pause_has_are_left_out(empty: int, steps: int) -> None:
+    events = Events([500, 1500 + 1000 * empty], [0, 0], [0, 0], [True, True], SENSOR)
+    bins = BinConfig(steps=3, step_us=1000)
+    assert len(list(encode_steps([events], bins, start_us=0, pause_steps=3))) == steps
 
 
 @pytest.mark.parametrize("stateful", [False, True])
@@ -744,6 +751,8 @@ def test_many_recordings_are_classified_stored_and_resumed(
     (data / "1.h5").write_text("nonsense")
     (data / "1_labels.csv").write_text("class,start_us,end_us\n")
     config = InferConfig(hop_us=40_000)
+    with raises(DataError, "1_labels.csv", "3 recordings"):
+        dvspipe.infer(checkpoint, [data], labels=data / "1_labels.csv")
     infer_all = partial(dvspipe.infer, checkpoint, [data], out, labels=data, pictures=False)
     finished: list[float] = []
 

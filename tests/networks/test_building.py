@@ -82,6 +82,10 @@ def test_wrong_settings_are_named(settings: dict[str, Any], facts: tuple[object,
         build(settings)
 
 
+def test_a_time_constant_may_be_one_step() -> None:
+    build({"tau_mem_s": 1e-3})
+
+
 class Mean(nn.Module):
     """Network without a state, which returns [B, K]."""
 
