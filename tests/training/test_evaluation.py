@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import moving_bar
+from conftest import BAR_SENSOR, SENSOR, moving_bar, random_events
 from facts import mentions, raises, warnings_of
 from small_training import config_for
 from torch import Tensor, nn
@@ -61,6 +61,12 @@ def test_run_is_evaluated_on_its_parts(run: TrainingRun, bars: Path, caplog: pyt
     assert tested.calibration_error == pytest.approx(run.test.calibration_error, abs=1e-6)
     with raises(ConfigError, "tset", "train", "validation", "test", "all"):
         evaluate(run.checkpoint, bars, part="tset")  # type: ignore[arg-type]
+
+
+def test_recordings_of_another_sensor_are_refused(run: TrainingRun, alone: Path) -> None:
+    data = from_recordings([(random_events(number, 500), name) for name in run.test.classes for number in range(3)])
+    with raises(DataError, "sensor", f"found {SENSOR}", f"expected {BAR_SENSOR}"):
+        evaluate(alone, data)
 
 
 def test_part_that_may_contain_trained_recordings_gives_a_warning(
