@@ -11,11 +11,11 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from .config import LOCAL_HOSTS, AppSettings
 from .explore import ExploreTab
 from .files import SAMPLE
 from .learn import LearnTab
 from .parts import CSS, LOGO, Site, make_theme, show_brand
-from .server import LOCAL_HOSTS, AppSettings
 from .video import VideoTab
 from .webcam import add_webcam
 
