@@ -65,8 +65,6 @@ class Writer:
 
     def append(self, events: Events) -> None:
         """Write the next events, which must not be before the previous ones."""
-        if events.sensor != self.sensor:
-            raise EventError(f"{self.path}: wrong sensor size (found {events.sensor}, expected {self.sensor})")
         if not len(events):
             return
         if self._last_us is not None and events.t[0] < self._last_us:

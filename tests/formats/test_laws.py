@@ -240,11 +240,12 @@ def test_events_that_a_format_cannot_store_are_rejected(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_parts_of_another_sensor_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", written_suffixes())
+def test_parts_of_another_sensor_are_refused(tmp_path: Path, suffix: str) -> None:
     other = Events([1], [1], [1], [True], "6x4")
     with (
-        raises(EventError, "a.h5", "found 6x4", f"expected {SENSOR}"),
-        create_writer(tmp_path / "a.h5", SENSOR, WriteOptions()) as writer,
+        raises(EventError, f"a{suffix}", "found 6x4", f"expected {SENSOR}"),
+        create_writer(tmp_path / f"a{suffix}", SENSOR, WriteOptions()) as writer,
     ):
         writer.append(other)
     assert list(tmp_path.iterdir()) == []
