@@ -66,6 +66,14 @@ def included() -> JointClassifier:
     return joints
 
 
+def test_steps_of_a_window_are_symmetric_in_time() -> None:
+    track = track_of("arm_roll", 3)
+    middle = (track.times_us[[0]] + track.times_us[[-1]]) // 2
+    backwards = replace(track, points_m=track.points_m[::-1], yaw=track.yaw[::-1])
+    curves = [sample_curves(each, middle, middle)[0] for each in (track, backwards)]
+    np.testing.assert_allclose(curves[1], curves[0][:, ::-1], atol=1e-5)
+
+
 def test_joints_in_the_current_folder_do_not_belong_to_an_included_classifier(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
