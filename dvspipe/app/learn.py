@@ -65,6 +65,7 @@ class LearnTab:
             "Film each gesture, and train a classifier. Films of several people help, and "
             "films without any of the gestures, called other gestures."
         )
+
         with gr.Row():
             with gr.Column(min_width=300):
                 options = gr.WebcamOptions(mirror=False)
@@ -74,6 +75,7 @@ class LearnTab:
                 self.source = add_source(self.site, self.film, self.site.files.list_videos, tab.select)
                 self.gesture = gr.Textbox("", label="Name of the gesture")
                 self.add = gr.Button("Add", variant="primary")
+
             with gr.Column(scale=2, min_width=300):
                 self.films = gr.Radio([], label="Films")
                 self.remove = gr.Button("Remove this film", size="sm")

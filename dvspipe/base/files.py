@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from uuid import uuid4
 
@@ -110,7 +111,7 @@ def write_beside(path: Path, *, durable: bool = True) -> Iterator[Path]:
         'complete'
     """
     beside = path.with_name(f"{TEMPORARY}{uuid4().hex}{path.suffix}")
-    new_folders = [folder for folder in path.parents if not folder.exists()]
+    new_folders = list(takewhile(lambda folder: not folder.exists(), path.parents))
     try:
         handle = _lock(beside, wait=True)
         try:

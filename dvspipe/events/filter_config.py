@@ -1,9 +1,8 @@
-"""Settings of noise filters, and what messages and forms show of each filter."""
+"""Settings of noise filters, and their names in words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from pydantic import Field
 
@@ -29,34 +28,9 @@ class FilterConfig(Settings):
         return {name: value for name, value in self if value}
 
 
-class FilterFacts(NamedTuple):
-    """What messages and forms show of a filter.
-
-    Attributes:
-        text: Name of the filter in words.
-        example: Value that turns it on.
-        unit: Unit in which the setting is shown.
-        per_unit: Setting that is one of these units.
-    """
-
-    text: str
-    example: int
-    unit: str
-    per_unit: float
-
-    @property
-    def is_switch(self) -> bool:
-        """Whether the setting is only on or off."""
-        return isinstance(self.example, bool)
-
-    def read(self, value: float) -> float:
-        """Return the setting that is shown as `value`, rounded to an integer."""
-        return round(value * self.per_unit)
-
-
-FILTERS: Mapping[str, FilterFacts] = {
-    "hot_pixels": FilterFacts("hot pixels", True, "times", 1),
-    "refractory_us": FilterFacts("refractory period", 1000, "ms", 1000),
-    "activity_us": FilterFacts("background activity", 20_000, "ms", 1000),
+FILTERS: Mapping[str, str] = {
+    "hot_pixels": "hot pixels",
+    "refractory_us": "refractory period",
+    "activity_us": "background activity",
 }
-"""The filters by the names of their settings, in the order in which they run."""
+"""The filters in words, by the names of their settings, in the order in which they run."""

@@ -53,7 +53,7 @@ class FilterCounts:
 
     def __str__(self) -> str:
         kept = f"{self.kept:,} of {self.events:,} events"
-        removed = ", ".join(f"{FILTERS[name].text} {count:,}" for name, count in self.removed.items())
+        removed = ", ".join(f"{FILTERS[name]} {count:,}" for name, count in self.removed.items())
         return f"{kept}; dropped: {removed}" if removed else kept
 
 

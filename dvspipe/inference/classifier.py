@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..base.errors import ConfigError, DataError, count_noun
 from ..base.progress import NamedStep, Progress, ignore_progress
@@ -442,10 +443,23 @@ def _combine(timeline: Timeline, adviser: Adviser, film: Film) -> tuple[Timeline
     """Combine the predictions by events with what the pictures say."""
     probabilities = adviser.combine(film, timeline.probabilities, timeline.t_start_us, timeline.t_end_us)
 
-    # Without a change, no window shows the person; with one, also windows without a person become less certain.
-    is_changed = not np.array_equal(probabilities, timeline.probabilities)
-    basis: Basis = "joints" if adviser.is_alone else "joints and events" if is_changed else "events"
+    basis = name_basis(timeline.probabilities, probabilities, is_alone=adviser.is_alone)
     return replace(timeline, probabilities=probabilities), basis
+
+
+def name_basis(by_events: NDArray[np.float32], combined: NDArray[np.float32], *, is_alone: bool) -> Basis:
+    """Return the inputs of a prediction.
+
+    Args:
+        by_events: Probabilities by events.
+        combined: Probabilities by events and pictures.
+        is_alone: Whether the classifier knows pictures alone.
+    """
+    if is_alone:
+        return "joints"
+
+    # Without a change, no window shows the person; with one, also windows without a person become less certain.
+    return "events" if np.array_equal(combined, by_events) else "joints and events"
 
 
 def _explain_nothing(reader: Reader, bins: BinConfig) -> DataError:

@@ -110,12 +110,14 @@ def compare(
     opened = [open_recording(recording) for recording in (a, b)]
     sensor = find_common_sensor(opened)
     require_pixels(opened[0])
+
     steps = [NamedStep(progress, name, number, len(STEPS)) for number, name in enumerate(STEPS)]
     events_a = concatenate(opened[0].chunks(progress=steps[0]), sensor)
     events_b = concatenate(opened[1].chunks(progress=steps[1]), sensor)
     keys_a, keys_b = _sort_keys(events_a, events_b, steps[2])
     nearest_to_a_us, alone_a = _measure_nearest(keys_a, keys_b, steps[3])
     nearest_to_b_us, alone_b = _measure_nearest(keys_b, keys_a, steps[4])
+
     return Comparison(
         events_a=len(events_a),
         events_b=len(events_b),

@@ -25,11 +25,10 @@ from ..events import Events, SensorSize
 from ..formats import WriteOptions, Writer, create_writer
 from ..framing.framing import SLICE_US
 from ..hooks import Watcher
-from ..inference.classifier import Classifier, as_classifier
+from ..inference.classifier import Classifier, as_classifier, name_basis
 from ..inference.config import ClassifyConfig, InferConfig
 from ..inference.stateful import Output, StatefulRun, live_hop
 from ..inference.windows import StepEncoder
-from ..results import Basis
 from ..video.frames import Frame
 from ..video.video import Video
 from .answers import LiveAnswer
@@ -235,9 +234,6 @@ class LiveSession:
         probabilities = by_events
         if self._watcher is not None:
             probabilities = self._watcher.combine(by_events, output.end_us)
-        basis: Basis = "events" if np.array_equal(probabilities, by_events) else "joints and events"
-        if self._is_by_joints:
-            basis = "joints"
         (is_familiar,) = config.is_familiar(logits)
         label = int(probabilities.argmax())
 
@@ -255,7 +251,7 @@ class LiveSession:
             events_per_s=self._stages.count_events() * 1e6 / RATE_US,
             dropped=self.dropped,
             skipped_us=self.skipped_us,
-            basis=basis,
+            basis=name_basis(by_events, probabilities, is_alone=self._is_by_joints),
             latency_us=max(0, round(late_us)),
         )
 
