@@ -50,7 +50,7 @@ def test_defaults_of_a_command_are_deliberate(name: str) -> None:
     assert defaults_of(name) == DEFAULTS[name]
 
 
-@pytest.mark.parametrize("name", [command.name for command in list_commands() if command.name in dvspipe.__all__])
+@pytest.mark.parametrize("name", [command.name for command in list_commands() if command.name in dir(dvspipe)])
 def test_functions_have_the_defaults_of_their_commands(name: str) -> None:
     parameters = inspect.signature(getattr(dvspipe, name)).parameters
     found = {key: plain(parameters[key].default) for key in DEFAULTS[name] if key in parameters}
