@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from ..base.errors import ConfigError
+from .config import AppSettings
 
 PASSWORD = "DVSPIPE_APP_PASSWORD"  # environment variable, which other users of the machine cannot read
 WAKE_S = 0.5  # maximum time until Ctrl-C is noticed
@@ -19,10 +20,10 @@ log = logging.getLogger(__name__)
 def app(
     folder: Path = Path(),
     *,
-    host: str = "127.0.0.1",
+    host: str = AppSettings.host,
     port: int | None = None,
     password: str | None = None,
-    max_upload: str = "2GB",
+    max_upload: str = AppSettings.max_upload,
     no_browser: bool = False,
 ) -> None:
     """Serve a local web page to convert and classify videos, learn gestures, and explore recordings.
@@ -39,7 +40,7 @@ def app(
     if importlib.util.find_spec("gradio") is None:
         raise ConfigError("app: gradio not installed; pip install 'dvspipe[app]'")
 
-    from . import AppSettings, serve
+    from . import serve
 
     secret = password or os.environ.get(PASSWORD)
     settings = AppSettings(folder, host, port, secret, max_upload, browser=not no_browser)

@@ -135,7 +135,7 @@ class RecordingFile:
         if self.cache is None or not (self.is_video or self.framing.roi == "auto"):
             return self._make()
 
-        version = version_of_file(self.path, self.framing.part(Hints))
+        version = self._digest_content(self.framing.part(Hints))
         digest = self.cache.digest(("framed", version, self.framing, self.target))
         columns = dict(self.cache.get(digest, lambda: _to_columns(self._make())))
         width, height = columns.pop("size").tolist()
@@ -177,7 +177,14 @@ class RecordingFile:
     def version(self, *more: object) -> str:
         """Return a digest of the content, of how it is framed, and of what else a sample depends on."""
         framing = self.framing.model_dump_json() if self.is_video or self.target is not None else ""
-        return version_of_file(self.path, framing, self.target, self.framing.part(Hints), *more)
+        return self._digest_content(framing, self.target, self.framing.part(Hints), *more)
+
+    def _digest_content(self, *more: object) -> str:
+        """Return a digest of the content of the file and of its file of frame times, and of `more`."""
+        times = self.framing.timestamps
+        if times is not None and times.is_file():  # opening the video names a missing file
+            more = *more, version_of_file(times)
+        return version_of_file(self.path, *more)
 
 
 def _to_columns(events: Events) -> dict[str, NDArray[Any]]:

@@ -265,8 +265,8 @@ def _check_stored(path: Path, dataset: h5py.Dataset) -> None:
     properties = dataset.id.get_create_plist()
     for number, _, _, name in map(properties.get_filter, range(properties.get_nfilters())):
         if not h5py.h5z.filter_avail(number):
-            what = f"the HDF5 filter {number} {name!r}"
-            raise FormatError(f"{path}: compressed with {what}; pip install hdf5plugin, or set HDF5_PLUGIN_PATH")
+            what = f"the HDF5 filter {number} ({name.decode(errors='replace')})"
+            raise FormatError(f"{path}: compressed with {what}, which is not installed; pip install 'dvspipe[blosc]'")
 
 
 class _Disk(io.FileIO):

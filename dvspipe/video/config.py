@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from ..base.errors import ConfigError
-from ..base.settings import Settings
+from ..base.settings import Settings, UserPath
 from ..events.sensor import REGION_PATTERN, SIZE_PATTERN
 
 FOLDER_FPS = 30.0  # default frame rate of an image folder without times
@@ -36,7 +36,7 @@ class ClipSettings(Settings):
 class VideoSettings(ClipSettings):
     """Settings for reading a video: frame times, transfer curve, crop, size and time range."""
 
-    timestamps: str | None = None
+    timestamps: UserPath | None = None
     """File of frame times, replacing the times in the video. One line per frame: a time, optionally followed by the
     image name. Default for an image folder: its `timestamps.txt` or `images.csv`."""
     time_unit: Literal["s", "ms", "us", "ns"] | None = None

@@ -83,7 +83,7 @@ def _open_folder(path: Path, settings: VideoSettings) -> Video:
     # The times of the folder itself take precedence over the default rate, but not over settings.
     if settings.fps is None and settings.timestamps is None:
         times_file = next((path / name for name in FOLDER_TIMES if (path / name).is_file()), None)
-        update = {"fps": FOLDER_FPS} if times_file is None else {"timestamps": str(times_file)}
+        update = {"fps": FOLDER_FPS} if times_file is None else {"timestamps": times_file}
         settings = settings.model_copy(update=update)
 
     files = list_images(path)

@@ -202,7 +202,7 @@ def create_video(
     """
     times_us = None
     if settings.timestamps is not None:
-        times_us = read_times(Path(settings.timestamps), settings.time_unit, images or ())
+        times_us = read_times(settings.timestamps, settings.time_unit, images or ())
         if images is not None and len(times_us) != count:
             raise _wrong_count(name, settings, len(times_us), count)
     elif settings.time_unit is not None:

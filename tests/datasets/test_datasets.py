@@ -409,6 +409,15 @@ def test_videos_are_simulated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert again.version() != sample.version()
     assert again.load() == events_from_video(sample.name, FilmConfig(pos_thres=0.4))
 
+    # What lies in a file of frame times counts, not its name.
+    times = tmp_path / "times.txt"
+    timed = config.model_copy(update={"timestamps": times})
+    for interval_s in (0.001, 0.005):
+        times.write_text("".join(f"{number * interval_s}\n" for number in range(4)))
+        events = open_dataset(timed).train[0].load()
+        assert events.t[-1] - events.t[0] > 2 * interval_s * 1e6
+        assert events.t[-1] <= 3 * interval_s * 1e6
+
 
 def test_videos_have_the_noise_of_their_conversion(tmp_path: Path) -> None:
     from dvspipe.recordings.config import ConvertConfig

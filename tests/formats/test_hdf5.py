@@ -207,7 +207,7 @@ def test_real_file_with_a_flipped_bit_does_not_end_the_process(test_data: Path) 
 def test_missing_filter_suggests_installing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make(tmp_path / "a.h5", dsec)
     monkeypatch.setattr(h5py.h5z, "filter_avail", lambda _: False)
-    with raises(FormatError, "a.h5", "hdf5plugin"):
+    with raises(FormatError, "a.h5", "dvspipe[blosc]"):
         read(path)
 
 

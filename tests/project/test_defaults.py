@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import dvspipe
 from dvspipe.base.settings import Settings
 from dvspipe.cli.app import create_app, list_commands
 from dvspipe.training import TrainConfig
@@ -47,3 +48,13 @@ def test_defaults_of_trainings_are_deliberate() -> None:
 @pytest.mark.parametrize("name", [command.name for command in list_commands()])
 def test_defaults_of_a_command_are_deliberate(name: str) -> None:
     assert defaults_of(name) == DEFAULTS[name]
+
+
+@pytest.mark.parametrize("name", [command.name for command in list_commands() if command.name in dir(dvspipe)])
+def test_functions_have_the_defaults_of_their_commands(name: str) -> None:
+    parameters = inspect.signature(getattr(dvspipe, name)).parameters
+    found = {key: plain(parameters[key].default) for key in DEFAULTS[name] if key in parameters}
+    required = {key for key in found if parameters[key].default is inspect.Parameter.empty}
+    groups = {key for key in found if isinstance(parameters[key].default, Settings)}
+    checked = found.keys() - required - groups
+    assert {key: found[key] for key in checked} == {key: DEFAULTS[name][key] for key in checked}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,6 +66,10 @@ def test_format_of_another_package_is_written_and_read(tmp_path: Path) -> None:
     assert write(path, events) == 5_000
     assert read(path) == events
     assert info(path).format == "evx"
+
+    os.truncate(path, path.stat().st_size - 1)
+    with raises(FormatError, "a.evx", "truncated"):
+        read(path)
 
     path.rename(tmp_path / "a.other")
     with raises(FormatError, "a.other", "not a recording of a known format", ".evx"):

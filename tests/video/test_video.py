@@ -191,7 +191,7 @@ def test_frame_times_are_read_exactly(tmp_path: Path, steps: list[int], unit: tu
 def test_times_of_image_folders(tmp_path: Path, text: str, unit: Any, expected: Any) -> None:
     save_images(tmp_path / "images", 3)
     (tmp_path / "times.txt").write_text(text, encoding="utf-8")
-    settings = VideoSettings(timestamps=str(tmp_path / "times.txt"), time_unit=unit)
+    settings = VideoSettings(timestamps=tmp_path / "times.txt", time_unit=unit)
     if isinstance(expected, tuple):
         with raises(VideoError, expected):
             open_video(tmp_path / "images", settings)
@@ -206,7 +206,7 @@ def test_image_folder_times_are_used_unless_fps_is_set(tmp_path: Path) -> None:
     assert [frame.t_us for frame in open_video(tmp_path).frames()] == [0, 250_000, 750_000]
     assert [frame.t_us for frame in open_video(tmp_path, VideoSettings(fps=10)).frames()] == [0, 100_000, 200_000]
     with raises(FileError, "/dev/zero", "too large"):
-        open_video(tmp_path, VideoSettings(timestamps="/dev/zero", time_unit="s"))
+        open_video(tmp_path, VideoSettings(timestamps=Path("/dev/zero"), time_unit="s"))
 
 
 def test_number_of_times_must_match_the_frames_of_a_video(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_number_of_times_must_match_the_frames_of_a_video(tmp_path: Path) -> Non
     write_clip(path, 4)
     for count in (3, 4, 5):
         times.write_text("\n".join(f"{n / 10}" for n in range(count)))
-        video = open_video(path, VideoSettings(timestamps=str(times)))
+        video = open_video(path, VideoSettings(timestamps=times))
         if count == 4:
             assert [frame.t_us for frame in video.frames()] == [0, 100_000, 200_000, 300_000]
         else:

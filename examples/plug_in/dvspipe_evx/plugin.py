@@ -7,6 +7,7 @@ from dvspipe.hooks import FileFormat, hookimpl
 MAGIC = b"EVX1"  # then width and height, 16 bits each
 HEADER_BYTES = 8
 EVENT = [("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "?")]
+EVENT_BYTES = 13
 CHUNK_EVENTS = 1_000_000
 
 
@@ -22,11 +23,11 @@ def read(path):
 
     from dvspipe import FormatError, SensorSize
 
-    with path.open("rb") as file:
-        header = file.read(HEADER_BYTES)
-    if len(header) < HEADER_BYTES:
-        raise FormatError(f"{path}: truncated in its header (found {len(header)} bytes, expected {HEADER_BYTES})")
-    width, height = np.frombuffer(header, "<u2", offset=len(MAGIC)).tolist()
+    size = path.stat().st_size
+    if (size - HEADER_BYTES) % EVENT_BYTES:
+        expected = f"{HEADER_BYTES} and {EVENT_BYTES} per event"
+        raise FormatError(f"{path}: truncated (found {size} bytes, expected {expected})")
+    width, height = np.fromfile(path, "<u2", 2, offset=len(MAGIC)).tolist()
 
     def chunks():
         with path.open("rb") as file:
