@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from ..base.errors import DataError, FormatError, count_noun, escape_controls
+from ..base.errors import DataError, DvspipeError, FormatError, count_noun, escape_controls
 from ..base.progress import Progress, ignore_progress
+from ..formats import FORMATS, open_recording
 from ..results.splits import PARTS, Part
 from ..results.tables import Record
 from .config import OWN_KINDS, DataConfig
@@ -187,6 +188,37 @@ def leave_out_copies(data: DataSet, progress: Progress = ignore_progress) -> Dat
             first.setdefault(content, name)
 
     return replace(data.with_parts(remaining), copies=copies)
+
+
+def find_pieces(data: DataSet) -> DataSet:
+    """Find the test files that are cut from a recording that training files are cut from, too.
+
+    Such files store the same source, and share no time. Other sources of the same name begin at the same time.
+    """
+    trained: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    for _, source, span_us in _list_sources(data.train):
+        trained[source].append(span_us)
+
+    pieces = {
+        file: source
+        for file, source, (first_us, last_us) in _list_sources(data.test)
+        if any(last_us < start_us or first_us > end_us for start_us, end_us in trained[source])
+    }
+    return replace(data, pieces=pieces)
+
+
+def _list_sources(samples: Iterable[Sample]) -> Iterator[tuple[Path, str, tuple[int, int]]]:
+    """Yield the HDF5 files of samples, with the stored source, and the first and last time."""
+    for file in dict.fromkeys(sample.file for sample in samples):
+        if file is None or file.suffix.lower() not in FORMATS["hdf5"].suffixes:
+            continue
+        try:
+            recording = open_recording(file)
+            span_us = (recording.find_first_us(), recording.find_last_us())
+        except DvspipeError:  # files of other programs may need hints; they store no source
+            continue
+        if "source" in recording.attributes:
+            yield file, recording.attributes["source"], span_us
 
 
 class Split(Record):
