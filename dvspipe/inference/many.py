@@ -228,7 +228,7 @@ def infer(
             _summarize(folder, run)
 
     if known := sum(not len(prediction.timeline) for prediction in predictions):
-        log.info("already classified: %d of %d; overwrite classifies them again", known, len(tasks))
+        log.info("already classified: %d of %d; use overwrite to classify them again", known, len(tasks))
     return predictions
 
 

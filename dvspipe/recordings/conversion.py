@@ -121,8 +121,8 @@ def open_for_sensor(source: str | Path | int | ArrayLike, config: FilmConfig) ->
 def _note_crop(size: SensorSize, crop: str | None, sensor: SensorSize) -> None:
     """Log once for all videos of a size what a sensor shows of them."""
     log.warning(
-        "videos of %s are cropped to %s, the shape of the sensor, and scaled to %s; set sensor_size "
-        "to keep for all pixels",
+        "videos of %s are cropped to %s, the shape of the sensor, and scaled to %s; use sensor_size=keep "
+        "for all pixels",
         size,
         crop,
         sensor,
@@ -257,7 +257,7 @@ def convert_many(
     waiting = tasks if overwrite else find_unconverted(tasks)
     done = len(tasks) - len(waiting)
     if done:
-        log.info("already converted: %d of %d; turn on overwrite to convert again", done, len(tasks))
+        log.info("already converted: %d of %d; use overwrite to convert again", done, len(tasks))
     return map_items(_ConversionWorker(config, overwrite), waiting, jobs=jobs, progress=progress)
 
 

@@ -140,7 +140,7 @@ def train(
             run = _run(setup, source if isinstance(source, DataSet) else None, resume=resume)
         except KeyboardInterrupt:
             if folder.config.exists():
-                log.info("%s: not complete; the same call with resume continues it", folder.path)
+                log.info("%s: not complete; use resume to continue it", folder.path)
             raise
         except RuntimeError as error:
             if not isinstance(error, torch.OutOfMemoryError) and not OUT_OF_MEMORY.search(str(error)):

@@ -646,7 +646,7 @@ def test_recording_is_classified_again_if_a_dependency_changed(
     [
         (["empty.h5"], "empty.h5"),
         (["other.h5"], ("other.h5", "12x7", "16x12", "--fit scale")),
-        (["short.h5"], ("short.h5", "0.0297", "0.1", "window_us=")),
+        (["short.h5"], ("short.h5", "0.0297", "0.1", "--window-us")),
         (["there.h5", "--window-us", "123456789000"], (123456789000, 20000)),
         (["cut.h5"], "cut.h5"),
         (["nothing"], "nothing"),
