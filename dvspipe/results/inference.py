@@ -105,6 +105,16 @@ def describe_training_data(trained_on: str) -> str:
     return "partly synthetic training data" if "synthetic " in trained_on else ""
 
 
+def merge_trainings(trained_on: str) -> str:
+    """Return training data without repetitions: a training that continues another one on the same data names it again.
+
+    Example:
+        >>> merge_trainings("films, 12 recordings; then films, 12 recordings")
+        'films, 12 recordings'
+    """
+    return "; then ".join(dict.fromkeys(trained_on.split("; then ")))
+
+
 class Dependencies(Record):
     """Dependencies of a stored prediction; the recording is classified again if they change."""
 

@@ -736,8 +736,10 @@ def test_unknown_sensor_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFi
 
 
 def test_table_has_the_probability_of_every_answer() -> None:
-    other = Prediction.model_construct(file="a.h5", class_name=OTHER, probability=0.6, basis="events")
-    table, _ = Predictions([other]).describe()
+    trained = {"basis": "events", "trained_on": "digits"}
+    other = Prediction.model_construct(file="a.h5", class_name=OTHER, probability=0.6, **trained)
+    table, line = Predictions([other]).describe()
+    assert mentions(str(line), "events", "trained on digits")
     assert isinstance(table, TextTable)
     assert table.rows == [["a.h5", "no gesture", "60%"]]
 
