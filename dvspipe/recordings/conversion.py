@@ -315,16 +315,17 @@ def plan_conversions(
     if len(sources) == 1 and is_single_source(sources[0]) and out.suffix:
         return [ConversionTask(sources[0], out)]
 
-    # A folder or several sources need an output folder, which may not exist yet.
-    if (out.exists() and not out.is_dir()) or out.name.lower().endswith(written_suffixes()):
-        raise FileError(f"{out}: wrong output (found a file, expected a folder for several sources)")
-
-    # Names that differ only in their suffix, such as a.mp4 and a.avi, keep it: a.mp4.h5 and a.avi.h5.
     named_sources = list(find_sources(sources, lambda path: path.is_file() and path.name.lower().endswith(suffix)))
     if not named_sources:
         raise FileError(
             f"{sources[0]}: its recordings are already {suffix}; use suffix=SUFFIX to select another format"
         )
+
+    # A folder or several sources need an output folder, which may not exist yet.
+    if (out.exists() and not out.is_dir()) or out.name.lower().endswith(written_suffixes()):
+        raise FileError(f"{out}: wrong output (found a file, expected a folder for several sources)")
+
+    # Names that differ only in their suffix, such as a.mp4 and a.avi, keep it: a.mp4.h5 and a.avi.h5.
     names = Counter(name.with_suffix(suffix) for _, name in named_sources)
     plan: dict[Path, ConversionTask] = {}
     for path, name in named_sources:
