@@ -136,7 +136,7 @@ def _segment_table(prediction: Prediction) -> Table:
             readable(segment.class_name),
             f"{(segment.t_start_us - zero_us) / 1e6:.3f}",
             f"{(segment.t_end_us - zero_us) / 1e6:.3f}",
-            percent(segment.probability),
+            "" if segment.probability is None else percent(segment.probability),
         )
         for segment in prediction.segments[:MAX_SEGMENTS]
     ]

@@ -183,12 +183,12 @@ class SegmentRow(Row):
     """Start in microseconds, inclusive."""
     t_end_us: int
     """End in microseconds, exclusive."""
-    label: int | None
-    """Class; None if no class is certain."""
+    label: int | None = None
+    """Class; None if uncertain."""
     class_name: str = Field(validation_alias="class", serialization_alias="class")
     """Name of the class, or `uncertain`."""
-    probability: float
-    """Mean probability of the class in the segment; of the most probable class if uncertain."""
+    probability: float | None = None
+    """Mean probability of the class in the segment; None if uncertain."""
 
 
 class EventRates(Record):

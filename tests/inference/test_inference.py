@@ -367,10 +367,10 @@ def test_smoothed_probabilities_are_means_of_nearby_predictions(seed: int, lengt
         np.testing.assert_allclose(row, timeline.probabilities[near].mean(axis=0), atol=1e-6)
 
 
-def test_segment_probability_is_the_mean_of_its_predictions() -> None:
+def test_segment_probability_is_the_mean_of_its_predictions_unless_uncertain() -> None:
     timeline = timeline_of([[0.9, 0.1, 0], [0.7, 0.1, 0.2], FLAT])
     first, second = find_segments(timeline, BAR_CLASSES, SegmentConfig(least_us=0), t_first_us=0, t_end_us=400)
-    assert (first.probability, second.probability) == (pytest.approx(0.8), pytest.approx(0.34))
+    assert (first.probability, second.probability) == (pytest.approx(0.8), None)
 
 
 @given(
