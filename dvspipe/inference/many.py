@@ -140,7 +140,7 @@ class Predictions(tuple[Prediction, ...], Described):
         table = TextTable("file", "answer", "probability", right=("probability",), paths="file")
         for prediction in self:
             because = f" ({readable(prediction.reason)})" if prediction.reason else ""
-            table.add_row(prediction.file, prediction.answer + because, f"{prediction.probability:.0%}")
+            table.add_row(prediction.file, prediction.answer + because, f"{prediction.probability:.1%}")
 
         bases = sorted({prediction.basis for prediction in self})
         data = merge_trainings(self[0].trained_on)

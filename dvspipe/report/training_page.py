@@ -44,7 +44,7 @@ def write_training_page(run: TrainingRun) -> Path:
         interval=wilson_interval(test.correct, test.samples),
         curves=show_chart(lambda width: curves(width=width), "Loss, accuracy and spike rates over epochs"),
         confusion=show_chart(lambda width: confusion(width=width), "Confusion matrix"),
-        minutes=sum(row.seconds for row in run.epochs) / 60,
+        seconds=sum(row.seconds for row in run.epochs),
         kernels=Media(folder.kernels, "Kernels: ON weights red, OFF weights blue") if activity.kernels else None,
         energy=table_energy(activity.layers, activity.recordings) if activity.layers else None,
         wrong=_wrong_table(test),

@@ -741,7 +741,7 @@ def test_table_has_the_probability_of_every_answer() -> None:
     table, line = Predictions([other]).describe()
     assert mentions(str(line), "events", "trained on digits")
     assert isinstance(table, TextTable)
-    assert table.rows == [["a.h5", "no gesture", "60%"]]
+    assert table.rows == [["a.h5", "no gesture", "60.0%"]]
 
 
 def test_many_recordings_are_classified_stored_and_resumed(

@@ -250,7 +250,7 @@ def training_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_training_page_shows_the_results(training_page: Path) -> None:
     text = read_text(training_page)
-    assert mentions(text, "85.00 %", "17 of 20", "64.0", "94.8", "25.0 %", "epoch 2", "90.00 %")
+    assert mentions(text, "85.0 %", "17 of 20", "64.0", "94.8", "25.0 %", "epoch 2", "90.0 %", "19.0 s")
     assert mentions(text, "20 clips of people", "seed=1", "dvspipe 0.1.0", "Python 3.12.1")
     assert "ynthetic" not in text
     assert text.count("<h1>Four gestures</h1>") == text.count("<title>Four gestures</title>") == 1
