@@ -144,6 +144,7 @@ def test_charts_accept_one_epoch_missing_values_and_any_name() -> None:
     row = make_epoch(1, val_loss=math.nan, val_accuracy=math.nan, rates={"$x": 0.1})
     for rows in ([row], []):
         html = show_chart(lambda width, rows=rows: plot_curves(rows, chosen_epoch=1, width=width), 'a "chart"')
+        assert "fill: var(--card)" in html  # the legend, which hides the line of the epoch
         assert html.count("<svg") == html.count("a &#34;chart&#34;") == 2
         assert ("$x" in html) == bool(rows)
 
