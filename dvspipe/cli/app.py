@@ -192,7 +192,8 @@ def spell_options(message: str, app: App, names: Sequence[str]) -> str:
         app: Command line.
         names: First words of the command.
     """
-    if "; use " not in message:
+    problem, use, advice = message.partition("; use ")
+    if not use:
         return message
 
     command = app
@@ -217,7 +218,6 @@ def spell_options(message: str, app: App, names: Sequence[str]) -> str:
             return f"{option}={match[3]}"
         return f"{option} " if match[2] else option
 
-    problem, use, advice = message.partition("; use ")
     words = r"(?:(?<=; use )|(?<=\bor ))([a-z_]+)(?![\w=])|\b([a-z_]+)=(true|false)?"
     return problem + re.sub(words, spell, use + advice)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -195,30 +196,26 @@ def find_pieces(data: DataSet) -> DataSet:
 
     Such files store the same source, and share no time. Other sources of the same name begin at the same time.
     """
-    trained: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
-    for _, source, span_us in _list_sources(data.train):
-        trained[source].append(span_us)
-
-    pieces = {
-        file: source
-        for file, source, (first_us, last_us) in _list_sources(data.test)
-        if any(last_us < start_us or first_us > end_us for start_us, end_us in trained[source])
-    }
-    return replace(data, pieces=pieces)
+    trained = list(_list_sources(data.train))
+    pieces = [
+        source
+        for source, first_us, last_us in _list_sources(data.test)
+        if any(source == other and (last_us < start_us or first_us > end_us) for other, start_us, end_us in trained)
+    ]
+    return replace(data, pieces=tuple(pieces))
 
 
-def _list_sources(samples: Iterable[Sample]) -> Iterator[tuple[Path, str, tuple[int, int]]]:
-    """Yield the HDF5 files of samples, with the stored source, and the first and last time."""
-    for file in dict.fromkeys(sample.file for sample in samples):
-        if file is None or file.suffix.lower() not in FORMATS["hdf5"].suffixes:
+def _list_sources(samples: Iterable[Sample]) -> Iterator[tuple[str, int, int]]:
+    """Yield the source that each HDF5 file of samples stores, and its first and last time."""
+    for file in {sample.file for sample in samples if sample.file}:
+        if file.suffix.lower() not in FORMATS["hdf5"].suffixes:
             continue
-        try:
+
+        # Files of other programs may need hints; they store no source.
+        with suppress(DvspipeError):
             recording = open_recording(file)
-            span_us = (recording.find_first_us(), recording.find_last_us())
-        except DvspipeError:  # files of other programs may need hints; they store no source
-            continue
-        if "source" in recording.attributes:
-            yield file, recording.attributes["source"], span_us
+            if source := recording.attributes.get("source"):
+                yield source, recording.find_first_us(), recording.find_last_us()
 
 
 class Split(Record):

@@ -469,12 +469,11 @@ def _explain_nothing(reader: Reader, bins: BinConfig, framing: FramingConfig) ->
     events = f"{reader.steps.total:,} of {count_noun(reader.rates.total, 'event')} in {region} of {source.picture}"
     lasts_s = (reader.last_us - reader.first_us) * 1e-6
 
-    advice = []
-    if reader.steps.total and bins.by == "time":
-        advice.append("window_us=MICROSECONDS for a shorter window")
-    if framing.roi != "full" and region != f"{source.picture}+0+0":
-        advice.append("roi=full for the complete picture")
+    problem = f"{source.name}: {events} reach the network, in {lasts_s:.3g} s"
+    problem += f" (expected half a window of {bins.tensor_us * 1e-6:.3g} s)"
 
-    found = f"{source.name}: {events} reach the network, in {lasts_s:.3g} s"
-    problem = f"{found} (expected half a window of {bins.tensor_us * 1e-6:.3g} s)"
-    return DataError("; use ".join(filter(None, (problem, ", or ".join(advice)))))
+    if reader.steps.total and bins.by == "time":
+        problem += "; use window_us=MICROSECONDS for a shorter window"
+    if framing.roi != "full" and region != f"{source.picture}+0+0":
+        problem += "; use roi=full for the complete picture"
+    return DataError(problem)

@@ -175,8 +175,7 @@ def learn(
     run = RunFolder(Path(out))
     run.check_unused(overwrite=overwrite)
     examples = list_films(films)
-    names = {film.name for film in examples}
-    gestures = sorted(names - {OTHER})
+    gestures = sorted({film.name for film in examples} - {OTHER})
     if not gestures:
         raise DataError(f"no films of gestures (found {len(examples)} films of {OTHER}, expected 1 or more of others)")
 

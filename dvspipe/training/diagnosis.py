@@ -34,7 +34,7 @@ def find_data_problems(data: DataSet) -> Iterator[str]:
         tested = len({sample.file for sample in data.test})
         yield (
             f"{len(data.pieces)} of {tested} test recordings are cut from a source of training recordings, such as "
-            f"{min(data.pieces.values())}, so the accuracy is too high: record more, or keep the pieces of a source in "
+            f"{min(data.pieces)}, so the accuracy is too high: record more, or keep the pieces of a source in "
             "one part (group=PATTERN finds it in file names)"
         )
 
