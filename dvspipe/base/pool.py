@@ -423,7 +423,7 @@ class Shard:
         task, first, last, count = (int(environment[f"SLURM_ARRAY_TASK_{name}"]) for name in names)
         if count != last - first + 1:
             raise ConfigError(
-                f"SLURM array {first} to {last}: {count} tasks are not consecutive; use shard=I/N to choose it"
+                f"SLURM array {first} to {last}: {count} tasks are not consecutive; use share=I/N to choose it"
             )
 
         return cls(task - first + 1, count)

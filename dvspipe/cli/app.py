@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version as version_of
 from typing import Annotated
 
@@ -167,7 +167,7 @@ def run(arguments: Sequence[str]) -> None:
         screen.as_json = json
         display.quiet = quiet
         level = logging.DEBUG if verbose else logging.INFO
-        show_log(logging.WARNING if quiet else level)
+        show_log(logging.WARNING if quiet else level, partial(spell_options, app=app, names=names))
         return app(words)
 
     try:
@@ -192,13 +192,17 @@ def spell_options(message: str, app: App, names: Sequence[str]) -> str:
         app: Command line.
         names: First words of the command.
     """
+    problem, use, advice = message.partition("; use ")
+    if not use:
+        return message
+
     command = app
     for name in names:
         if name in command:
             command = command[name]
     options = {name for argument in command.assemble_argument_collection() for name in argument.names}
 
-    from ..recordings.config import ConvertConfig  # only errors need it
+    from ..recordings.config import ConvertConfig  # only advice needs it
 
     takes_words = any("KEY=VALUE" in option for option in options)
     of_convert = set() if takes_words else ConvertConfig.model_fields.keys()
@@ -210,10 +214,12 @@ def spell_options(message: str, app: App, names: Sequence[str]) -> str:
             if name not in of_convert:
                 return match[0]
             option = f"dvspipe convert {option}"
+        if match[3]:  # a switch takes no separate word
+            return f"{option}={match[3]}"
         return f"{option} " if match[2] else option
 
-    problem, use, advice = message.partition("; use ")
-    return problem + use + re.sub(r"(?:^|(?<=\bor ))([a-z_]+)(?![\w=])|\b([a-z_]+)=", spell, advice)
+    words = r"(?:(?<=; use )|(?<=\bor ))([a-z_]+)(?![\w=])|\b([a-z_]+)=(true|false)?"
+    return problem + re.sub(words, spell, use + advice)
 
 
 def _keep_near(suggestion: re.Match[str]) -> str:

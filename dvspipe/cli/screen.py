@@ -8,7 +8,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import NoReturn
 
@@ -78,22 +78,23 @@ def accept_all_texts() -> None:
 class _LogLines(logging.Handler):
     """Log handler: print a line per message, and equal ones once; rich's own handler wraps lines."""
 
-    def __init__(self) -> None:
+    def __init__(self, spell: Callable[[str], str]) -> None:
         super().__init__()
+        self._spell = spell
         self._printed: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = " ".join(record.getMessage().split())
+        text = self._spell(" ".join(record.getMessage().split()))
         if text not in self._printed:  # for example, a command opens a data set several times, or each worker compiles
             self._printed.add(text)
             level = "warning: " if record.levelno == logging.WARNING else ""
             messages.print(Text.assemble((level, "yellow"), text))
 
 
-def show_log(level: int) -> None:
-    """Print log records of the package with at least this level."""
+def show_log(level: int, spell: Callable[[str], str] = str) -> None:
+    """Print log records of the package with at least this level, with options as `spell` returns them."""
     log = logging.getLogger("dvspipe")
-    log.handlers = [_LogLines()]
+    log.handlers = [_LogLines(spell)]
     log.propagate = False  # Norse gives the root logger a handler, which would print each line again
     log.setLevel(level)
 

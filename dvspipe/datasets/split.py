@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from ..base.errors import DataError, FormatError, count_noun, escape_controls
+from ..base.errors import DataError, DvspipeError, FormatError, count_noun, escape_controls
 from ..base.progress import Progress, ignore_progress
+from ..formats import FORMATS, open_recording
 from ..results.splits import PARTS, Part
 from ..results.tables import Record
 from .config import OWN_KINDS, DataConfig
@@ -187,6 +189,33 @@ def leave_out_copies(data: DataSet, progress: Progress = ignore_progress) -> Dat
             first.setdefault(content, name)
 
     return replace(data.with_parts(remaining), copies=copies)
+
+
+def find_pieces(data: DataSet) -> DataSet:
+    """Find the test files that are cut from a recording that training files are cut from, too.
+
+    Such files store the same source, and share no time. Other sources of the same name begin at the same time.
+    """
+    trained = list(_list_sources(data.train))
+    pieces = [
+        source
+        for source, first_us, last_us in _list_sources(data.test)
+        if any(source == other and (last_us < start_us or first_us > end_us) for other, start_us, end_us in trained)
+    ]
+    return replace(data, pieces=tuple(pieces))
+
+
+def _list_sources(samples: Iterable[Sample]) -> Iterator[tuple[str, int, int]]:
+    """Yield the source that each HDF5 file of samples stores, and its first and last time."""
+    for file in {sample.file for sample in samples if sample.file}:
+        if file.suffix.lower() not in FORMATS["hdf5"].suffixes:
+            continue
+
+        # Files of other programs may need hints; they store no source.
+        with suppress(DvspipeError):
+            recording = open_recording(file)
+            if source := recording.attributes.get("source"):
+                yield source, recording.find_first_us(), recording.find_last_us()
 
 
 class Split(Record):

@@ -47,6 +47,7 @@ def find_answer(
     if certain:
         longest = max(certain, key=lambda one: one.t_end_us - one.t_start_us)
         assert longest.label is not None
+        assert longest.probability is not None
         return Answer(longest.label, longest.probability, longest)
 
     mean = timeline.probabilities[used].mean(axis=0)

@@ -401,7 +401,7 @@ class Classifier:
     def _to_timeline(self, outputs: list[Output], reader: Reader, bins: BinConfig, config: InferConfig) -> Timeline:
         """Join the outputs over time; without any, the recording is too short or empty, which is an error."""
         if not outputs:
-            raise _explain_nothing(reader, bins)
+            raise _explain_nothing(reader, bins, self.framed(config))
         start_us = np.array([output.start_us for output in outputs], np.int64)
         end_us = np.array([output.end_us for output in outputs], np.int64)
         logits = np.stack([output.logits for output in outputs])
@@ -462,14 +462,18 @@ def name_basis(by_events: NDArray[np.float32], combined: NDArray[np.float32], *,
     return "events" if np.array_equal(combined, by_events) else "joints and events"
 
 
-def _explain_nothing(reader: Reader, bins: BinConfig) -> DataError:
-    """Return the error for a recording without windows."""
+def _explain_nothing(reader: Reader, bins: BinConfig, framing: FramingConfig) -> DataError:
+    """Return the error for a recording without windows, with advice that can change this."""
     source = reader.source
-    region = f"{source.looked_at[0]} of {source.picture}"
-    counts = f"{reader.steps.total:,} of {count_noun(reader.rates.total, 'event')} in {region} reach the network"
+    region = str(source.looked_at[0])
+    events = f"{reader.steps.total:,} of {count_noun(reader.rates.total, 'event')} in {region} of {source.picture}"
     lasts_s = (reader.last_us - reader.first_us) * 1e-6
 
-    window = f"{bins.tensor_us * 1e-6:.3g} s; window_us= sets a shorter one"
-    return DataError(
-        f"{source.name}: {counts}, in {lasts_s:.3g} s (expected half a window of {window}); roi=full uses all"
-    )
+    problem = f"{source.name}: {events} reach the network, in {lasts_s:.3g} s"
+    problem += f" (expected half a window of {bins.tensor_us * 1e-6:.3g} s)"
+
+    if reader.steps.total and bins.by == "time":
+        problem += "; use window_us=MICROSECONDS for a shorter window"
+    if framing.roi != "full" and region != f"{source.picture}+0+0":
+        problem += "; use roi=full for the complete picture"
+    return DataError(problem)

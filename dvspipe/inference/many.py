@@ -19,7 +19,7 @@ from ..checkpoints.checkpoint import versions
 from ..events import Events
 from ..framing import EventSource
 from ..hooks import RecordingView, plugins
-from ..results import Dependencies, InferenceRun, LabelRow, OutputFolder, Prediction, add_scores
+from ..results import Dependencies, InferenceRun, LabelRow, OutputFolder, Prediction, add_scores, merge_trainings
 from ..results.labels import MAX_LABEL_BYTES, read_labels
 from ..video.names import camera_of
 from .classifier import Classifier, as_classifier
@@ -140,9 +140,12 @@ class Predictions(tuple[Prediction, ...], Described):
         table = TextTable("file", "answer", "probability", right=("probability",), paths="file")
         for prediction in self:
             because = f" ({readable(prediction.reason)})" if prediction.reason else ""
-            table.add_row(prediction.file, prediction.answer + because, f"{prediction.probability:.0%}")
+            table.add_row(prediction.file, prediction.answer + because, f"{prediction.probability:.1%}")
 
-        lines = [f"Classified by {' or by '.join(sorted({prediction.basis for prediction in self}))}."]
+        bases = sorted({prediction.basis for prediction in self})
+        data = merge_trainings(self[0].trained_on)
+        network = f", with a network trained on {data}" if "events" in bases and data else ""
+        lines = [f"Classified by {' or by '.join(bases)}{network}."]
         if (scores := add_scores(prediction.scores for prediction in self)) is not None:
             lines.append("; ".join(scores.describe()))
         return [table, *lines]
@@ -228,7 +231,7 @@ def infer(
             _summarize(folder, run)
 
     if known := sum(not len(prediction.timeline) for prediction in predictions):
-        log.info("already classified: %d of %d; overwrite classifies them again", known, len(tasks))
+        log.info("already classified: %d of %d; use overwrite to classify them again", known, len(tasks))
     return predictions
 
 

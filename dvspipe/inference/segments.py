@@ -92,14 +92,17 @@ def find_segments(
     middle_us = intervals_us.mean(axis=1)
     segments = []
     for start_us, stop_us, state in runs:
-        inside = timeline.probabilities[(middle_us >= start_us) & (middle_us < stop_us)]
-        probabilities = inside.max(axis=1, initial=0) if state < 0 else inside[:, state]
+        if state < 0:
+            segments.append(SegmentRow(t_start_us=start_us, t_end_us=stop_us, class_name=UNCERTAIN))
+            continue
+
+        inside = timeline.probabilities[(middle_us >= start_us) & (middle_us < stop_us), state]
         segment = SegmentRow(
             t_start_us=start_us,
             t_end_us=stop_us,
-            label=None if state < 0 else state,
-            class_name=UNCERTAIN if state < 0 else classes[state],
-            probability=float(probabilities.mean()) if len(probabilities) else 0.0,
+            label=state,
+            class_name=classes[state],
+            probability=float(inside.mean()) if len(inside) else 0.0,
         )
         segments.append(segment)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -123,6 +123,8 @@ class Learned(Record):
     """Films, with the part of each that shows the gesture."""
     confusion: Counts
     """Left-out windows of these films, by true class (row) and predicted class (column)."""
+    warnings: tuple[str, ...] = ()
+    """What the films lack, a line each."""
 
     @property
     def test(self) -> Share:
@@ -131,15 +133,15 @@ class Learned(Record):
 
     def describe(self) -> list[str]:
         """Return what was learnt, and what to expect of other people."""
-        lines = [*self.films, "the films are too short to leave out windows for a test"]
+        lines = [*self.films]
         if self.test.samples:
-            lines[-1] = f"left-out windows of the same films: {self.test}"
+            lines.append(f"left-out windows of the same films: {self.test}")
 
         for row, name in enumerate(self.classes):
             for column, other in enumerate(self.classes):
                 if row != column and self.confusion[row][column]:
                     lines.append(f"{name}, confused with {other}: {self.confusion[row][column]}")
-        return [*lines, "expect less of other people; films of more people help"]
+        return [*lines, *self.warnings, "expect less of other people; films of more people help"]
 
 
 def learn(
@@ -173,21 +175,21 @@ def learn(
     run = RunFolder(Path(out))
     run.check_unused(overwrite=overwrite)
     examples = list_films(films)
-    names = {film.name for film in examples}
-    gestures = sorted(names - {OTHER})
+    gestures = sorted({film.name for film in examples} - {OTHER})
     if not gestures:
         raise DataError(f"no films of gestures (found {len(examples)} films of {OTHER}, expected 1 or more of others)")
 
     cut = [cut_film(film, NamedStep(progress, f"tracking {film.path.name}")) for film in examples]
-    if len(names) == 1:
-        lone = f"{gestures[0]}: the only class with films, so the test says nothing"
-        log.warning("%s; add films of other movements under %s", lone, OTHER)
-
     learnt, tested = zip(*(film.divide() for film in cut), strict=True)
+    warnings = tuple(find_warnings(tested))
+    for warning in warnings:
+        log.warning("%s", warning)
+
     classes = (*gestures, OTHER)
     joints = train_classes(learnt, classes, config)
 
-    learned = Learned(classes=classes, films=tuple(map(str, cut)), confusion=_count_confusion(joints, tested))
+    confusion = _count_confusion(joints, tested)
+    learned = Learned(classes=classes, films=tuple(map(str, cut)), confusion=confusion, warnings=warnings)
     run.clear(keep_epochs=False)
     joints.save(run.joints)
     learned.write(run.path / RECORD)
@@ -241,6 +243,19 @@ def cut_film(film: ExampleFilm, progress: Progress = ignore_progress) -> CutFilm
             f"{MIN_SPEED} or more)"
         )
     return CutFilm(film, tracked, centers_us[speed >= MOVING * speed.max()])
+
+
+def find_warnings(tested: Sequence[CutFilm]) -> Iterator[str]:
+    """Yield what films lack: time for a test, and other gestures; they have the left-out windows."""
+    names = {film.film.name for film in tested}
+    untested = names - {film.film.name for film in tested if len(film.centers_us)}
+    if untested:
+        yield f"{', '.join(sorted(untested))}: too short to leave out windows for a test; film 5 s or more"
+    if OTHER not in names:
+        yield (
+            f"no film of {OTHER}: the test does not show whether other movements are called a gesture; add films "
+            f"without any of the gestures as {OTHER}"
+        )
 
 
 def train_classes(films: Sequence[CutFilm], classes: tuple[str, ...], config: LearnConfig) -> JointClassifier:

@@ -121,8 +121,8 @@ def open_for_sensor(source: str | Path | int | ArrayLike, config: FilmConfig) ->
 def _note_crop(size: SensorSize, crop: str | None, sensor: SensorSize) -> None:
     """Log once for all videos of a size what a sensor shows of them."""
     log.warning(
-        "videos of %s are cropped to %s, the shape of the sensor, and scaled to %s; set sensor_size "
-        "to keep for all pixels",
+        "videos of %s are cropped to %s, the shape of the sensor, and scaled to %s; use sensor_size=keep "
+        "for all pixels",
         size,
         crop,
         sensor,
@@ -257,7 +257,7 @@ def convert_many(
     waiting = tasks if overwrite else find_unconverted(tasks)
     done = len(tasks) - len(waiting)
     if done:
-        log.info("already converted: %d of %d; turn on overwrite to convert again", done, len(tasks))
+        log.info("already converted: %d of %d; use overwrite to convert again", done, len(tasks))
     return map_items(_ConversionWorker(config, overwrite), waiting, jobs=jobs, progress=progress)
 
 
@@ -315,16 +315,17 @@ def plan_conversions(
     if len(sources) == 1 and is_single_source(sources[0]) and out.suffix:
         return [ConversionTask(sources[0], out)]
 
-    # A folder or several sources need an output folder, which may not exist yet.
-    if (out.exists() and not out.is_dir()) or out.name.lower().endswith(written_suffixes()):
-        raise FileError(f"{out}: wrong output (found a file, expected a folder for several sources)")
-
-    # Names that differ only in their suffix, such as a.mp4 and a.avi, keep it: a.mp4.h5 and a.avi.h5.
     named_sources = list(find_sources(sources, lambda path: path.is_file() and path.name.lower().endswith(suffix)))
     if not named_sources:
         raise FileError(
             f"{sources[0]}: its recordings are already {suffix}; use suffix=SUFFIX to select another format"
         )
+
+    # A folder or several sources need an output folder, which may not exist yet.
+    if (out.exists() and not out.is_dir()) or out.name.lower().endswith(written_suffixes()):
+        raise FileError(f"{out}: wrong output (found a file, expected a folder for several sources)")
+
+    # Names that differ only in their suffix, such as a.mp4 and a.avi, keep it: a.mp4.h5 and a.avi.h5.
     names = Counter(name.with_suffix(suffix) for _, name in named_sources)
     plan: dict[Path, ConversionTask] = {}
     for path, name in named_sources:

@@ -18,6 +18,7 @@ from ..results import (
     WindowRow,
     add_scores,
     describe_training_data,
+    merge_trainings,
     read_rows,
 )
 from .pages import Media, Table, percent, show_chart, write_page
@@ -91,8 +92,7 @@ def write_answers_page(folder: OutputFolder, run: InferenceRun, predictions: Seq
         heading=f"Classification of {what}",
         kind=describe_training_data(run.trained_on),
         run=run,
-        # A training that continues another one on the same data names it again.
-        trained_on="; then ".join(dict.fromkeys(run.trained_on.split("; then "))),
+        trained_on=merge_trainings(run.trained_on),
         recordings=list(_list_sections(folder, predictions, run)),
         scores=scores,
         confusion=confusion,
@@ -136,7 +136,7 @@ def _segment_table(prediction: Prediction) -> Table:
             readable(segment.class_name),
             f"{(segment.t_start_us - zero_us) / 1e6:.3f}",
             f"{(segment.t_end_us - zero_us) / 1e6:.3f}",
-            percent(segment.probability),
+            "" if segment.probability is None else percent(segment.probability),
         )
         for segment in prediction.segments[:MAX_SEGMENTS]
     ]

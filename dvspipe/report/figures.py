@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..base.errors import FormatError, escape_controls
 from ..base.files import write_beside
 from ..base.texts import readable
-from .style import GRID, INK, LIGHT, PAGE_COLOURS, QUIET
+from .style import CARD, GRID, INK, LIGHT, PAGE_COLOURS, QUIET
 
 SETTINGS_FILE = "matplotlibrc"  # matplotlib reads it from the current folder, if there is one, when imported
 
@@ -119,8 +119,10 @@ def grid_axes(axes: Axes, title: str) -> None:
 
 def name_colours(axes: Axes, *, inside: bool = False) -> None:
     """Name the colours of axes in a legend, above their right end or inside."""
-    legend = axes.legend(frameon=False, fontsize=8, labelcolor=INK, ncols=1 if inside else 3)
-    if not inside:
+    legend = axes.legend(frameon=inside, fontsize=8, labelcolor=INK, ncols=1 if inside else 3)
+    if inside:  # opaque, because it may cover a line
+        legend.get_frame().set(facecolor=CARD, edgecolor="none", alpha=1)
+    else:
         legend.set_loc("lower right")
         legend.set_bbox_to_anchor((1, 1))
     for text in legend.get_texts():

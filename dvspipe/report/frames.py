@@ -158,11 +158,13 @@ def _claim_folder(out: Path, source: Path, config: FrameSettings, *, overwrite: 
                 path.unlink()
     elif names:
         try:
-            differences = find_differences(json.loads(settings_file.read_bytes()), run)
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise FileError(f"{settings_file}: not the settings of frames; use overwrite to replace it") from error
+            before = json.loads(settings_file.read_bytes())
+        except (OSError, ValueError):
+            before = None
+        if not isinstance(before, dict):
+            raise FileError(f"{settings_file}: not the settings of frames; use overwrite to replace it")
 
-        if differences:
+        if differences := find_differences(before, run):
             listed = ", ".join(f"{key} = {old} there, {new} here" for key, old, new in differences)
             raise FileError(f"{out}: has frames of another source or settings ({listed}); use overwrite to replace it")
     write_text(settings_file, json.dumps(run, indent=1) + "\n")

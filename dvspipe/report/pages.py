@@ -118,14 +118,14 @@ def environment() -> Environment:
     return templates
 
 
-def percent(share: float, digits: int = 1) -> str:
+def percent(share: float) -> str:
     """Format a share as a percentage.
 
     Example:
         >>> percent(0.125)
         '12.5 %'
     """
-    return f"{100 * share:.{digits}f} %"
+    return f"{100 * share:.1f} %"
 
 
 def list_values(values: dict[str, str]) -> str:

@@ -9,6 +9,7 @@ from .config import PreviewColours
 INK = "#1f2937"
 QUIET = "#6b7280"
 GRID = "#e5e7eb"
+CARD = "#ffffff"
 ACCENT = "#3b82d6"
 ORANGE = "#d0801d"
 GREY = "#8792a2"
@@ -42,5 +43,5 @@ ON = to_hex(LIGHT.on)
 OFF = to_hex(LIGHT.off)
 """ON and OFF colours in charts."""
 
-PAGE_COLOURS = {INK: "ink", QUIET: "quiet", GRID: "line", ON: "on", OFF: "off"}
+PAGE_COLOURS = {INK: "ink", QUIET: "quiet", GRID: "line", CARD: "card", ON: "on", OFF: "off"}
 """Colours of charts that a page changes with its theme, and their names in its style sheet."""

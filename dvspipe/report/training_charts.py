@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from ..base.texts import readable
 from ..results import EpochRow, EventImage, KernelRecord, WrongPrediction
 from .figures import SMALL, frame_axes, grid_axes, mix_polarities, name_colours, name_rows, new_figure, save_figure
+from .pages import percent
 from .style import ACCENT, GREY, INK, QUIET
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def draw_wrong(wrong: Sequence[WrongPrediction], images: Sequence[EventImage], p
         events = (off + on)[off + on > 0]
         full_colour = max(1.0, float(np.quantile(events, SHADE_QUANTILE))) if events.size else 1.0
         axes.imshow(mix_polarities(off, on, full_colour), interpolation="nearest")
-        frame_axes(axes, f"{readable(case.label)}, predicted:\n{readable(case.predicted)} {case.probability:.0%}")
+        frame_axes(axes, f"{readable(case.label)}, predicted:\n{readable(case.predicted)} {percent(case.probability)}")
 
         # The end of a name tells recordings apart.
         name = case.name.rpartition("/")[2]

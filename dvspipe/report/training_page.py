@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from ..base.texts import readable
-from ..results import LayerActivity, TestResult, TrainingRun, wilson_interval
+from ..results import LayerActivity, TestResult, TrainingRun
 from .pages import Media, Table, percent, show_chart, write_page
 from .training_charts import draw_kernels, draw_wrong, plot_confusion, plot_curves
 
@@ -41,10 +41,9 @@ def write_training_page(run: TrainingRun) -> Path:
         kind=test.kind_of_data,
         test=test,
         choice=run.choice,
-        interval=wilson_interval(test.correct, test.samples),
         curves=show_chart(lambda width: curves(width=width), "Loss, accuracy and spike rates over epochs"),
         confusion=show_chart(lambda width: confusion(width=width), "Confusion matrix"),
-        minutes=sum(row.seconds for row in run.epochs) / 60,
+        seconds=sum(row.seconds for row in run.epochs),
         kernels=Media(folder.kernels, "Kernels: ON weights red, OFF weights blue") if activity.kernels else None,
         energy=table_energy(activity.layers, activity.recordings) if activity.layers else None,
         wrong=_wrong_table(test),

@@ -16,6 +16,7 @@ from .inference import RecordingResult as RecordingResult
 from .inference import SegmentRow as SegmentRow
 from .inference import WindowRow as WindowRow
 from .inference import describe_training_data as describe_training_data
+from .inference import merge_trainings as merge_trainings
 from .labels import LabelRow as LabelRow
 from .lock import LOCK as LOCK
 from .lock import DataLock as DataLock

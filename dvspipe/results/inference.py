@@ -105,6 +105,16 @@ def describe_training_data(trained_on: str) -> str:
     return "partly synthetic training data" if "synthetic " in trained_on else ""
 
 
+def merge_trainings(trained_on: str) -> str:
+    """Return training data without repetitions: a training that continues another one on the same data names it again.
+
+    Example:
+        >>> merge_trainings("films, 12 recordings; then films, 12 recordings")
+        'films, 12 recordings'
+    """
+    return "; then ".join(dict.fromkeys(trained_on.split("; then ")))
+
+
 class Dependencies(Record):
     """Dependencies of a stored prediction; the recording is classified again if they change."""
 
@@ -173,12 +183,12 @@ class SegmentRow(Row):
     """Start in microseconds, inclusive."""
     t_end_us: int
     """End in microseconds, exclusive."""
-    label: int | None
-    """Class; None if no class is certain."""
+    label: int | None = None
+    """Class; None if uncertain."""
     class_name: str = Field(validation_alias="class", serialization_alias="class")
     """Name of the class, or `uncertain`."""
-    probability: float
-    """Mean probability of the class in the segment; of the most probable class if uncertain."""
+    probability: float | None = None
+    """Mean probability of the class in the segment; None if uncertain."""
 
 
 class EventRates(Record):

@@ -18,7 +18,7 @@ FEW_VALIDATED = 10
 
 
 def find_data_problems(data: DataSet) -> Iterator[str]:
-    """Yield what the parts of a data set share: copies of recordings, and films that are divided in time."""
+    """Yield what the parts of a data set share: copies of recordings, films divided in time, and pieces of a source."""
     if data.copies:
         name, other = next(iter(data.copies.items()))
         yield (
@@ -29,6 +29,13 @@ def find_data_problems(data: DataSet) -> Iterator[str]:
         yield (
             f"several parts show the same films of {', '.join(data.in_time)}, divided in time, so accuracies are too "
             "high: record more films (files that differ only in a number count as one; group=.* separates them)"
+        )
+    elif data.pieces:
+        tested = len({sample.file for sample in data.test})
+        yield (
+            f"{len(data.pieces)} of {tested} test recordings are cut from a source of training recordings, such as "
+            f"{min(data.pieces)}, so the accuracy is too high: record more, or keep the pieces of a source in "
+            "one part (group=PATTERN finds it in file names)"
         )
 
 

@@ -36,7 +36,7 @@ from ..datasets import (
     open_cache,
     open_dataset,
 )
-from ..datasets.split import Split, draw_missing, leave_out_copies, restore_split
+from ..datasets.split import Split, draw_missing, find_pieces, leave_out_copies, restore_split
 from ..encoding import BinConfig
 from ..hooks import plugins
 from ..networks import NetworkConfig, count_activity, run_network
@@ -140,7 +140,7 @@ def train(
             run = _run(setup, source if isinstance(source, DataSet) else None, resume=resume)
         except KeyboardInterrupt:
             if folder.config.exists():
-                log.info("%s: not complete; the same call with resume continues it", folder.path)
+                log.info("%s: not complete; use resume to continue it", folder.path)
             raise
         except RuntimeError as error:
             if not isinstance(error, torch.OutOfMemoryError) and not OUT_OF_MEMORY.search(str(error)):
@@ -254,7 +254,7 @@ def _prepare_data(setup: RunSetup, data: DataSet) -> DataSet:
         data = data.with_classes(init.config.classes)  # the last layer has the order of the checkpoint
 
     drawn = data.with_parts(draw_missing(data.parts, config))
-    data = leave_out_copies(drawn, setup.stage("comparing recordings"))
+    data = find_pieces(leave_out_copies(drawn, setup.stage("comparing recordings")))
 
     trained = {sample.label for sample in data.train}
     untrained = sorted({sample.label for sample in (*data.validation, *data.test)} - trained)

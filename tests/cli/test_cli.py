@@ -269,6 +269,7 @@ def test_ctrl_c_stops_conversion_without_output(tmp_path: Path) -> None:
             "run: not empty; use overwrite to replace it, or resume to resume",
             "; use --overwrite to replace it, or --resume to resume",
         ),
+        ("infer", "a: no film; use joints=false, or roi=full", "; use --joints=false, or --roi full"),
         ("train", "a: no sensor; use sensor=WxH to set it", "; use sensor=WxH to set it"),
         ("view", "a: no sensor; use sensor=WxH to set it", "; use dvspipe convert --sensor WxH to set it"),
         ("data stats", "out: use of a file", ": use of a file"),

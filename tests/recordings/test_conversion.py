@@ -81,7 +81,7 @@ def test_folder_tree_of_videos_is_mirrored(tmp_path: Path) -> None:
     ]
     (tmp_path / "empty").mkdir()
     with raises(FileError, "empty"):
-        plan_conversions([tmp_path / "empty"], tmp_path / "out")
+        plan_conversions([tmp_path / "empty"], tmp_path / "out.h5")
     write(tmp_path / "done" / "a.h5", random_events(0, 50))
     with raises(FileError, "done", "already .h5", "suffix"):
         plan_conversions([tmp_path / "done"], tmp_path / "out")

@@ -188,6 +188,10 @@ def test_frames_of_another_source_need_overwrite(tmp_path: Path) -> None:
     said = dvspipe("frames", "b.h5", "-o", "out", "--every-us", 20_000, cwd=tmp_path, code=2).stderr
     assert mentions(said, "out", "a.h5", "b.h5", "--overwrite")
     assert files_in(out) == before
+    for text in ("[]", "{"):
+        (out / "frames.json").write_text(text)
+        with raises(FileError, "frames.json", "overwrite"):
+            written(tmp_path / "a.h5", out)
     assert written(tmp_path / "b.h5", out, overwrite=True) == ["000000.png", "frames.json", "times.csv"]
 
 

@@ -144,6 +144,7 @@ def test_charts_accept_one_epoch_missing_values_and_any_name() -> None:
     row = make_epoch(1, val_loss=math.nan, val_accuracy=math.nan, rates={"$x": 0.1})
     for rows in ([row], []):
         html = show_chart(lambda width, rows=rows: plot_curves(rows, chosen_epoch=1, width=width), 'a "chart"')
+        assert "fill: var(--card)" in html  # the legend, which hides the line of the epoch
         assert html.count("<svg") == html.count("a &#34;chart&#34;") == 2
         assert ("$x" in html) == bool(rows)
 
@@ -250,7 +251,7 @@ def training_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_training_page_shows_the_results(training_page: Path) -> None:
     text = read_text(training_page)
-    assert mentions(text, "85.00 %", "17 of 20", "64.0", "94.8", "25.0 %", "epoch 2", "90.00 %")
+    assert mentions(text, "85.0 %", "17 of 20", "64.0", "94.8", "25.0 %", "epoch 2", "90.0 %", "19.0 s")
     assert mentions(text, "20 clips of people", "seed=1", "dvspipe 0.1.0", "Python 3.12.1")
     assert "ynthetic" not in text
     assert text.count("<h1>Four gestures</h1>") == text.count("<title>Four gestures</title>") == 1

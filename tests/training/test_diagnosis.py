@@ -19,6 +19,7 @@ from dvspipe import evaluate, train
 from dvspipe.base.errors import DataError
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.datasets.split import read_split
+from dvspipe.events import Events
 from dvspipe.formats import write
 from dvspipe.results import RunFolder, TrainingRun, wilson_interval
 from dvspipe.training import TrainConfig
@@ -66,6 +67,17 @@ def test_copies_of_training_recordings_are_excluded_from_the_test(
     shutil.copytree(root / "train" / "left", root / "test" / "left")
     with raises(DataError, "5"):
         train_on(root)
+
+
+def test_pieces_of_one_recording_in_two_parts_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = tmp_path / "data"
+    for label, name in enumerate(BAR_CLASSES):
+        for number in range(5):
+            bar = moving_bar(label, number)
+            later = Events(bar.t + label * number * 10**6, bar.x, bar.y, bar.p, bar.sensor)  # not of the first class
+            write(root / name / f"{number:02}.h5", later, source=f"{name}.raw")
+    run = train_on(root)
+    assert find(run, "2 of 3 test recordings", "down.raw", "group") in warnings_of(caplog)
 
 
 def test_events_outside_the_steps_give_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
