@@ -167,6 +167,7 @@ class Settings(BaseModel):
             Example(steps=20)
         """
         values = {name: getattr(self, name) for name in model.model_fields}
+        model.model_rebuild()  # pydantic before 2.14 has no serialiser for a model that nothing has validated
         return cast(Model, model.model_construct(self.model_fields_set & values.keys(), **values))
 
     def to_record(self) -> dict[str, JsonValue]:
