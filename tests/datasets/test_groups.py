@@ -39,19 +39,6 @@ def test_group_is_the_name_before_the_last_number(name: str, group: str) -> None
     assert source.group_of(Path("data", "wave", f"{name}.h5")) == str(Path("data", "wave", group))
 
 
-def test_recordings_of_a_group_are_in_one_part(tmp_path: Path) -> None:
-    for label in range(2):
-        (tmp_path / f"class{label}").mkdir()
-        for number in range(12):
-            write_recording(tmp_path / f"class{label}" / f"{'abc'[number % 3]}_{number}.h5", 0, 20 * label + number)
-    data = open_dataset(DataConfig(root=tmp_path))
-    groups = [{sample.group for sample in part} for part in data.parts.values()]
-    assert sum(map(len, groups)) == len(set.union(*groups)) == 6
-    assert data.in_time == ()
-    separate = open_dataset(DataConfig(root=tmp_path, group=".*"))
-    assert len({sample.group for sample in separate.samples}) == 12
-
-
 def test_single_film_of_a_class_is_divided_in_time(tmp_path: Path) -> None:
     pieces = [f"clip_{number:02}" for number in range(6, 14)]
     for label in range(2):

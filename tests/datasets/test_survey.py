@@ -3,7 +3,6 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import numpy as np
 import pytest
 from commands import dvspipe
 from conftest import SENSOR, random_events
@@ -14,20 +13,6 @@ from dvspipe.datasets.survey import survey
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.training import choose_settings
-from dvspipe.video.frames import frames_from_arrays
-from dvspipe.video.writing import write_video
-
-
-def test_videos_of_several_sizes_are_framed_as_for_training(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    for label, name in enumerate(("a", "b")):
-        (tmp_path / name).mkdir()
-        for number in range(3):
-            images = rng.integers(0, 256, (4, 48 + 16 * label, 64), np.uint8)
-            write_video(tmp_path / name / f"{number}.webm", frames_from_arrays(list(images), fps=25))
-    done = dvspipe("data", "stats", tmp_path, "cache=none", cwd=tmp_path)
-    assert "sensor 64x64" in done.stdout
-    assert mentions(done.stderr, "chosen", "size=64x64", "validation=0.2")
 
 
 def test_survey_lists_problems(tmp_path: Path) -> None:
