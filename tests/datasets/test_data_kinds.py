@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import random_events
-from facts import mentions, raises
+from facts import raises
 
 from dvspipe.base.errors import ConfigError, DataError
 from dvspipe.datasets import DataConfig, Sample, count_recordings, open_dataset
@@ -37,18 +37,6 @@ def test_a_wrong_setting_of_a_kind_is_explained_in_one_line(settings: dict[str, 
     with raises(ConfigError, *facts) as raised:
         TrainConfig.model_validate(settings)
     assert "\n" not in str(raised.value)
-
-
-def test_a_given_kind_leaves_out_what_it_does_not_have(caplog: pytest.LogCaptureFixture) -> None:
-    config = TrainConfig.read("gesture", {"data": "mnist", "root": "made"})
-    assert config.part(DataConfig) == DataConfig(data="mnist", root=Path("made"))
-    (line,) = caplog.messages
-    assert mentions(line, "gesture", "group = ", "mnist")
-
-
-def test_a_given_setting_of_another_kind_is_an_error() -> None:
-    with pytest.raises(ConfigError, match=r"group: .*found mnist"):
-        TrainConfig.read("gesture", {"data": "mnist", "group": "a"})
 
 
 def test_name_without_group_shows_a_regular_expression(tmp_path: Path) -> None:

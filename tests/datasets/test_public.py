@@ -62,20 +62,16 @@ def test_users_after_23_are_tested_without_lists(tmp_path: Path) -> None:
 
 def test_tonic_times_are_fractions_of_milliseconds(tmp_path: Path) -> None:
     save_tonic(tmp_path / "DVSGesture", (1, 2, 3))
+    config = DataConfig(data="dvsgesture", root=tmp_path)
+    divided = open_dataset(config)  # without a folder of test recordings
+    assert [len({sample.group for sample in part}) for part in divided.parts.values()] == [1, 1, 1]
+    assert "test clips" not in divided.title
     save_tonic(tmp_path / "DVSGesture", (24,), "ibmGestureTest")
-    data = open_dataset(DataConfig(data="dvsgesture", root=tmp_path))
+    data = open_dataset(config)
     assert mentions(data.title, "Tonic", "11 test clips", 1)
     assert [len({sample.group for sample in part}) for part in data.parts.values()] == [2, 1, 1]
     for sample in data.test:
         assert sample.load() == random_events(2400 + sample.label, 60, SENSOR, 1_500_000)
-
-
-def test_people_are_divided_without_a_test_folder(tmp_path: Path) -> None:
-    save_tonic(tmp_path, (1, 2, 3, 4))
-    data = open_dataset(DataConfig(data="dvsgesture", root=tmp_path))
-    groups = [{sample.group for sample in part} for part in data.parts.values()]
-    assert sorted(map(len, groups)) == [1, 1, 2]
-    assert "test clips" not in data.title
 
 
 def test_invalid_labels_and_names_are_reported(tmp_path: Path) -> None:
