@@ -6,6 +6,7 @@ import math
 import pickle
 import warnings
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_stream_in_any_parts_equals_the_tensor_of_the_recording(
 @given(seed=st.integers(0, 100), config=long_steps, cut=st.integers(0, 300))
 def test_encoder_keeps_its_input_state(seed: int, config: BinConfig, cut: int) -> None:
     events = random_events(seed, 300)
-    span = {"start_us": int(events.t[0]), "last_us": int(events.t[-1])}
+    span: dict[str, Any] = {"start_us": int(events.t[0]), "last_us": int(events.t[-1])}
     state = start_encoding(SENSOR, config, **span)
     _, after = encode_part(events[:cut], state)
     expected = list(encode_stream([events], config, **span))
