@@ -10,9 +10,8 @@ import pytest
 from conftest import random_events
 from facts import raises
 
-from dvspipe.base.errors import ConfigError, DataError
+from dvspipe.base.errors import ConfigError
 from dvspipe.datasets import DataConfig, Sample, count_recordings, open_dataset
-from dvspipe.formats import write
 from dvspipe.training import TrainConfig
 
 
@@ -37,14 +36,6 @@ def test_a_wrong_setting_of_a_kind_is_explained_in_one_line(settings: dict[str, 
     with raises(ConfigError, *facts) as raised:
         TrainConfig.model_validate(settings)
     assert "\n" not in str(raised.value)
-
-
-def test_name_without_group_shows_a_regular_expression(tmp_path: Path) -> None:
-    for name in ("a/ann_0.npz", "b/ann_0.npz"):
-        (tmp_path / name).parent.mkdir()
-        write(tmp_path / name, random_events(0, 50))
-    with raises(DataError, "ann_0.npz", "regular expression", "name"):
-        open_dataset(DataConfig(root=tmp_path, group="name"))
 
 
 def test_clips_of_a_recording_are_not_counted_as_recordings() -> None:

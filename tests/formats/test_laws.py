@@ -250,16 +250,6 @@ def test_events_that_a_format_cannot_store_are_rejected(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_existing_file_is_kept_without_overwrite(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    write(path, EVENTS)
-    with raises(FileError, path.name, "overwrite"):
-        write(path, EVENTS[:10])
-    assert read(path) == EVENTS
-    write(path, EVENTS[:10], overwrite=True)
-    assert read(path) == EVENTS[:10]
-
-
 def test_file_written_by_another_process_meanwhile_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "out.h5"
 

@@ -24,10 +24,6 @@ def test_public_names_load_and_are_documented() -> None:
     assert [name for name in names if not getattr(dvspipe, name).__doc__] == []
 
 
-def test_py_typed_is_included() -> None:
-    assert (Path(dvspipe.__file__).parent / "py.typed").is_file()
-
-
 def test_functions_of_paths_accept_strings() -> None:
     """The types say so, and the type checker, that the functions keep to their types."""
     functions = [found for name in dir(dvspipe) if inspect.isfunction(found := getattr(dvspipe, name))]
