@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 from conftest import random_events
 from facts import raises
+from test_progress import Steps
 
 from dvspipe.base.errors import ConfigError, VideoError, WorkerError
 from dvspipe.base.pool import HOME, Shard, map_items, prefetch
-from dvspipe.base.progress import CurrentStep, NamedStep, Progress
+from dvspipe.base.progress import NamedStep, Progress
 from dvspipe.formats import write
 
 LOG = logging.getLogger("dvspipe.test")
@@ -56,22 +57,10 @@ def test_outcomes_are_in_order_of_completion() -> None:
     assert [outcome.item for outcome in map_items(work, [3, 0, 1, 2], jobs=2)][-1] == 3
 
 
-class Steps:
-    """Progress callback that keeps the names of steps."""
-
-    def __init__(self) -> None:
-        self.names: list[tuple[str, ...]] = []
-
-    def __call__(self, *_: float) -> None: ...
-
-    def show_step(self, _done: float, _total: float, step: CurrentStep) -> None:
-        self.names.append(step.names)
-
-
 def test_steps_of_items_in_this_process_are_reported() -> None:
     steps = Steps()
     list(map_items(work, [1, 2], progress=steps))
-    assert steps.names == [("1",), ("1", "square"), ("2",), ("2", "square")]
+    assert [names for *_, names in steps.told if names] == [("1",), ("1", "square"), ("2",), ("2", "square")]
 
 
 def crash(item: int, _: Progress) -> int:

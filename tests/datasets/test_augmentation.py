@@ -13,7 +13,7 @@ from dvspipe.base.errors import ConfigError
 from dvspipe.base.gestures import GESTURES
 from dvspipe.datasets import augmentation
 from dvspipe.datasets.augmentation import AugmentConfig, VaryConfig, augment, mirrored_labels, vary
-from dvspipe.events import Events, SensorSize
+from dvspipe.events import Events
 
 EVENTS = random_events(1, 2000)
 
@@ -39,20 +39,19 @@ def test_disabled_changes_return_the_same_events() -> None:
 def test_dropping_removes_events_and_keeps_others_unchanged(seed: int) -> None:
     kept = varied(seed)
     assert set(as_tuples(kept)) <= set(as_tuples(EVENTS))
-    assert len(kept) > 0.5 * len(EVENTS)
+    assert 0.5 * len(EVENTS) < len(kept)
 
 
 @pytest.mark.usefixtures("_without_drops")
 def test_rotation_keeps_the_centre_and_the_times() -> None:
-    sensor = SensorSize(width=13, height=7)
-    cross = Events([0, 1, 2], [6, 6, 7], [3, 2, 3], [1, 0, 1], sensor)  # centre, above it, right of it
+    cross = Events([0, 1, 2], [6, 6, 7], [3, 2, 3], [1, 0, 1], "13x7")  # centre, above it, right of it
     seen = set()
     for seed in range(300):
         turned = varied(seed, cross, rotate_deg=180)
         assert turned.t.tolist() == [0, 1, 2]
-        assert (turned.x[0], turned.y[0]) == (6, 3)
-        (ax, ay), (bx, by) = ((int(turned.x[k]) - 6, int(turned.y[k]) - 3) for k in (1, 2))
-        if abs(ax) + abs(ay) == 1 and abs(bx) + abs(by) == 1:
+        centre, (ax, ay), (bx, by) = np.stack([turned.x, turned.y], axis=1).astype(int) - (6, 3)
+        assert not centre.any()
+        if abs(ax) + abs(ay) == abs(bx) + abs(by) == 1:
             assert (bx, by) == (-ay, ax)  # the rotation has no reflection
             seen.add((ax, ay))
     assert seen == {(0, -1), (1, 0), (0, 1), (-1, 0)}
@@ -93,30 +92,27 @@ def spikes_of(seed: int = 0, shape: tuple[int, ...] = (5, 2, 7, 12)) -> np.ndarr
 
 
 def test_shift_is_the_same_for_all_steps() -> None:
-    spikes, rng, seen = spikes_of(), np.random.default_rng(0), set()
+    spikes, rng = spikes_of(), np.random.default_rng(0)
     padded = np.pad(spikes, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    shifted = {
-        (down, right): padded[..., down : down + 7, right : right + 12] for down in range(3) for right in range(3)
-    }
-    for _ in range(60):
-        moved, label = augment(spikes, 1, AugmentConfig(shift_px=1), rng, None)
-        assert label == 1
-        (found,) = (shift for shift, expected in shifted.items() if np.array_equal(moved, expected))
-        seen.add(found)
-    assert len(seen) == 9
+    shifted = {padded[..., down : down + 7, right : right + 12].tobytes() for down in range(3) for right in range(3)}
+    moved = [augment(spikes, 1, AugmentConfig(shift_px=1), rng, None) for _ in range(60)]
+    assert {values.tobytes() for values, _ in moved} == shifted
+    assert {label for _, label in moved} == {1}
 
 
 def test_flips_occur_half_of_the_time() -> None:
     spikes, rng = spikes_of(), np.random.default_rng(0)
     before = spikes.copy()
-    mirrored = np.array([1, 0])
-    flips = [augment(spikes, 0, AugmentConfig(shift_px=0, flip_horizontal=True), rng, mirrored) for _ in range(40)]
+    horizontal, polarity = (
+        AugmentConfig(shift_px=0, flip_horizontal=True),
+        AugmentConfig(shift_px=0, flip_polarity=True),
+    )
+    flips = [augment(spikes, 0, horizontal, rng, np.array([1, 0])) for _ in range(40)]
     for flipped, label in flips:
         assert np.array_equal(flipped, spikes[..., ::-1] if label else spikes)
     assert {label for _, label in flips} == {0, 1}
-    exchanged = [augment(spikes, 0, AugmentConfig(shift_px=0, flip_polarity=True), rng, None)[0] for _ in range(40)]
-    assert {np.array_equal(one, spikes) for one in exchanged} == {True, False}
-    assert all(np.array_equal(one, spikes) or np.array_equal(one, spikes[:, ::-1]) for one in exchanged)
+    exchanged = {augment(spikes, 0, polarity, rng, None)[0].tobytes() for _ in range(40)}
+    assert exchanged == {spikes.tobytes(), spikes[:, ::-1].tobytes()}
     assert np.array_equal(spikes, before)
 
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 from conftest import random_events
-from facts import mentions, raises
+from facts import raises
 
-from dvspipe.base.errors import ConfigError, DataError
+from dvspipe.base.errors import ConfigError
 from dvspipe.datasets import DataConfig, Sample, count_recordings, open_dataset
-from dvspipe.formats import write
 from dvspipe.training import TrainConfig
 
 
@@ -37,26 +36,6 @@ def test_a_wrong_setting_of_a_kind_is_explained_in_one_line(settings: dict[str, 
     with raises(ConfigError, *facts) as raised:
         TrainConfig.model_validate(settings)
     assert "\n" not in str(raised.value)
-
-
-def test_a_given_kind_leaves_out_what_it_does_not_have(caplog: pytest.LogCaptureFixture) -> None:
-    config = TrainConfig.read("gesture", {"data": "mnist", "root": "made"})
-    assert config.part(DataConfig) == DataConfig(data="mnist", root=Path("made"))
-    (line,) = caplog.messages
-    assert mentions(line, "gesture", "group = ", "mnist")
-
-
-def test_a_given_setting_of_another_kind_is_an_error() -> None:
-    with pytest.raises(ConfigError, match=r"group: .*found mnist"):
-        TrainConfig.read("gesture", {"data": "mnist", "group": "a"})
-
-
-def test_name_without_group_shows_a_regular_expression(tmp_path: Path) -> None:
-    for name in ("a/ann_0.npz", "b/ann_0.npz"):
-        (tmp_path / name).parent.mkdir()
-        write(tmp_path / name, random_events(0, 50))
-    with raises(DataError, "ann_0.npz", "regular expression", "name"):
-        open_dataset(DataConfig(root=tmp_path, group="name"))
 
 
 def test_clips_of_a_recording_are_not_counted_as_recordings() -> None:

@@ -39,40 +39,25 @@ def test_group_is_the_name_before_the_last_number(name: str, group: str) -> None
     assert source.group_of(Path("data", "wave", f"{name}.h5")) == str(Path("data", "wave", group))
 
 
-def test_recordings_of_a_group_are_in_one_part(tmp_path: Path) -> None:
-    for label in range(2):
-        (tmp_path / f"class{label}").mkdir()
-        for number in range(12):
-            write_recording(tmp_path / f"class{label}" / f"{'abc'[number % 3]}_{number}.h5", 0, 20 * label + number)
-    data = open_dataset(DataConfig(root=tmp_path))
-    groups = [{sample.group for sample in part} for part in data.parts.values()]
-    assert sum(map(len, groups)) == len(set.union(*groups)) == 6
-    assert data.in_time == ()
-    separate = open_dataset(DataConfig(root=tmp_path, group=".*"))
-    assert len({sample.group for sample in separate.samples}) == 12
-
-
 def test_single_film_of_a_class_is_divided_in_time(tmp_path: Path) -> None:
     pieces = [f"clip_{number:02}" for number in range(6, 14)]
     for label in range(2):
-        (tmp_path / f"class{label}").mkdir()
         for number, piece in enumerate(pieces):
             write_recording(tmp_path / f"class{label}" / f"{piece}.h5", 100_000 * (20 * label + number), number)
     data = open_dataset(DataConfig(root=tmp_path, validation=0.2))
     assert data.in_time == data.classes
-    stems = {part: {sample.file.stem for sample in samples if sample.file} for part, samples in data.parts.items()}
-    assert stems == {"train": set(pieces[:5]), "validation": {pieces[5]}, "test": set(pieces[6:])}
+    stems = [{sample.file.stem for sample in samples if sample.file} for samples in data.parts.values()]
+    assert stems == [set(pieces[:5]), {pieces[5]}, set(pieces[6:])]
 
     Split.of(data).write(tmp_path / "split.json")
     opened = open_dataset(DataConfig(root=tmp_path).model_copy(update={"validation": 0.0, "test": 0.0}))
     restored = restore_split(tmp_path / "split.json", opened)
     assert restored is not None
-    assert [str(sample) for sample in restored.test] == [str(sample) for sample in data.test]
+    assert [*map(str, restored.test)] == [*map(str, data.test)]
 
 
 def test_windows_of_a_single_recording_are_divided_in_time(tmp_path: Path) -> None:
     for label in range(2):
-        (tmp_path / f"class{label}").mkdir()
         write_recording(tmp_path / f"class{label}" / "a.h5", 0, label)
     config = DataConfig(root=tmp_path, window_us=10000)
     data = open_dataset(config)
@@ -80,4 +65,4 @@ def test_windows_of_a_single_recording_are_divided_in_time(tmp_path: Path) -> No
     assert {sample.label for sample in open_dataset(config.model_copy(update={"validation": 0.0})).test} == {0, 1}
     Split.of(data).write(tmp_path / "split.json")
     again = open_dataset(config.model_copy(update={"split": tmp_path / "split.json"}))
-    assert [str(sample) for sample in again.test] == [str(sample) for sample in data.test]
+    assert [*map(str, again.test)] == [*map(str, data.test)]

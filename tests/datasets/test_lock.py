@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +12,8 @@ import numpy as np
 import pytest
 from commands import dvspipe
 from conftest import random_events
-from facts import mentions, raises
+from facts import mentions
 
-from dvspipe.base.errors import FileError, FormatError
 from dvspipe.datasets.lock import compare_sources, digest_sources, read_lock, write_lock
 from dvspipe.formats import read, write
 from dvspipe.recordings.config import ConvertConfig
@@ -76,21 +74,14 @@ def test_digest_follows_from_the_file_without_dvspipe(locked: tuple[Path, DataLo
         assert hashlib.sha256(text.encode()).hexdigest() == file.events_sha256
 
 
-@pytest.mark.parametrize(
-    ("jobs", "batches"),
-    [
-        (2, [slice(None)]),
-        (1, [slice(2, 3), slice(0, 1), slice(None)]),  # another order, in several runs
-    ],
-)
-def test_digests_depend_on_sources_and_settings_alone(
-    locked: tuple[Path, DataLock], videos: Path, tmp_path: Path, jobs: int, batches: Sequence[slice]
+def test_digests_do_not_depend_on_processes_order_runs_or_folders(
+    locked: tuple[Path, DataLock], videos: Path, tmp_path: Path
 ) -> None:
     elsewhere = Path(shutil.copytree(videos, tmp_path / "elsewhere"))
-    lock = lock_of(elsewhere, tmp_path / "out", jobs=jobs, batches=batches)
+    lock = lock_of(elsewhere, tmp_path / "out", jobs=2, batches=[slice(2, 3), slice(0, 1), slice(None)])
     assert (tmp_path / "out" / "dataset.lock").read_bytes() == (locked[0] / "dataset.lock").read_bytes()
     tasks = plan_conversions(elsewhere, tmp_path / "again")
-    assert compare_sources(lock, tasks, digest_sources(tasks, jobs=jobs)) == []
+    assert compare_sources(lock, tasks, digest_sources(tasks, jobs=2)) == []
 
 
 def test_verify_names_each_difference(locked: tuple[Path, DataLock], tmp_path: Path) -> None:
@@ -130,13 +121,3 @@ def test_other_sources_are_named_before_a_conversion(
         "clap/z.webm: not in the lock",
         "wave/b.webm: changed",
     ]
-
-
-def test_invalid_locks_are_errors(tmp_path: Path) -> None:
-    with raises(FileError, "dataset.lock"):
-        DataLock.read(tmp_path / "dataset.lock")
-    lock = {"format": "dvspipe-lock-2", "versions": {}, "settings": {}, "files": [{"file": "a.h5"}]}
-    for text, fact in (("", "JSON"), ("{}", "versions"), (json.dumps(lock), "files.0.source")):
-        (tmp_path / "dataset.lock").write_text(text)
-        with raises(FormatError, "dataset.lock", fact):
-            DataLock.read(tmp_path / "dataset.lock")

@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import random_events
+from encoders import encode_aedat3
 from facts import mentions, raises
 
 from dvspipe.base.errors import DataError
 from dvspipe.base.gestures import GESTURES
 from dvspipe.datasets import DataConfig, open_dataset
 from dvspipe.datasets.config import DataKind
-from dvspipe.events import Events, SensorSize
+from dvspipe.events import SensorSize
 
 SENSOR = SensorSize(width=128, height=128)
-
-
-def aedat31(events: Events) -> bytes:
-    """Encode polarity events like cAER, as one packet."""
-    rows = np.empty((len(events), 2), "<u4")
-    rows[:, 0] = (
-        events.x.astype(np.uint32) << 17 | events.y.astype(np.uint32) << 2 | events.p.astype(np.uint32) << 1 | 1
-    )
-    rows[:, 1] = events.t
-    head = struct.pack("<HHIIIIII", 1, 1, 8, 4, 0, len(events), len(events), len(events))
-    return b"#!AER-DAT3.1\r\n#Format: RAW\r\n#!END-HEADER\r\n" + head + rows.tobytes()
 
 
 def save_ibm(root: Path, users: tuple[int, ...], lists: bool = True) -> None:
     root.mkdir(parents=True, exist_ok=True)
     for user in users:
         name = f"user{user:02}_led"
-        (root / f"{name}.aedat").write_bytes(aedat31(random_events(user, 900, SENSOR, 1_100_000)))
+        (root / f"{name}.aedat").write_bytes(encode_aedat3(random_events(user, 900, SENSOR, 1_100_000)))
         rows = "".join(f"{k},{(k - 1) * 100_000},{k * 100_000}\n" for k in range(1, 12))
         (root / f"{name}_labels.csv").write_text(f"class,startTime_usec,endTime_usec\n{rows}")
     if lists:
@@ -53,14 +42,13 @@ def save_tonic(root: Path, users: tuple[int, ...], part: str = "ibmGestureTrain"
             np.save(folder / f"{label}.npy", np.stack([events.x, events.y, events.p, t_ms], axis=1))
 
 
-@pytest.mark.parametrize("below", ["", "DvsGesture"])
-def test_ibm_recordings_are_cut_by_labels_and_divided_by_lists(tmp_path: Path, below: str) -> None:
-    save_ibm(tmp_path / below, (1, 2, 3, 24))
-    data = open_dataset(DataConfig(data="dvsgesture", root=tmp_path))
-    assert data.classes == GESTURES
-    assert data.sensor == SENSOR
-    assert [len({sample.group for sample in part}) for part in data.parts.values()] == [2, 1, 1]
-    assert mentions(data.title, "IBM", "11 test clips", 1)
+def test_ibm_recordings_are_cut_by_labels_and_divided_by_lists(tmp_path: Path) -> None:
+    save_ibm(tmp_path / "DvsGesture", (1, 2, 3, 24))
+    for root in (tmp_path, tmp_path / "DvsGesture"):
+        data = open_dataset(DataConfig(data="dvsgesture", root=root))
+        assert (data.classes, data.sensor) == (GESTURES, SENSOR)
+        assert [len({sample.group for sample in part}) for part in data.parts.values()] == [2, 1, 1]
+        assert mentions(data.title, "IBM", "11 test clips", 1)
     for sample in data.test:
         start_us = 100_000 * sample.label
         assert sample.load() == random_events(24, 900, SENSOR, 1_100_000).between(start_us, start_us + 100_000)
@@ -74,20 +62,16 @@ def test_users_after_23_are_tested_without_lists(tmp_path: Path) -> None:
 
 def test_tonic_times_are_fractions_of_milliseconds(tmp_path: Path) -> None:
     save_tonic(tmp_path / "DVSGesture", (1, 2, 3))
+    config = DataConfig(data="dvsgesture", root=tmp_path)
+    divided = open_dataset(config)  # without a folder of test recordings
+    assert [len({sample.group for sample in part}) for part in divided.parts.values()] == [1, 1, 1]
+    assert "test clips" not in divided.title
     save_tonic(tmp_path / "DVSGesture", (24,), "ibmGestureTest")
-    data = open_dataset(DataConfig(data="dvsgesture", root=tmp_path))
+    data = open_dataset(config)
     assert mentions(data.title, "Tonic", "11 test clips", 1)
     assert [len({sample.group for sample in part}) for part in data.parts.values()] == [2, 1, 1]
     for sample in data.test:
         assert sample.load() == random_events(2400 + sample.label, 60, SENSOR, 1_500_000)
-
-
-def test_people_are_divided_without_a_test_folder(tmp_path: Path) -> None:
-    save_tonic(tmp_path, (1, 2, 3, 4))
-    data = open_dataset(DataConfig(data="dvsgesture", root=tmp_path))
-    groups = [{sample.group for sample in part} for part in data.parts.values()]
-    assert sorted(map(len, groups)) == [1, 1, 2]
-    assert "test clips" not in data.title
 
 
 def test_invalid_labels_and_names_are_reported(tmp_path: Path) -> None:

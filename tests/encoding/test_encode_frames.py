@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from itertools import pairwise
 
 import numpy as np
 import pytest
-from conftest import SENSOR, random_events
+from conftest import SENSOR, divide, random_events
 from facts import raises
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dvspipe.base.errors import ConfigError
-from dvspipe.encoding import BinConfig, FrameConfig, encode, encode_frames
+from dvspipe.encoding import FrameConfig, encode_frames
 from dvspipe.events import Events
 
 with warnings.catch_warnings():
@@ -28,15 +27,10 @@ CONFIGS = [
 ]
 
 
-def divided(events: Events, cuts: list[int]) -> list[Events]:
-    edges = [0, *sorted(cuts), len(events)]
-    return [events[first:stop] for first, stop in pairwise(edges)]
-
-
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 @given(cuts=st.lists(st.integers(0, 500), max_size=4))
 def test_frames_do_not_depend_on_the_division_into_parts(config: FrameConfig, cuts: list[int]) -> None:
-    expected, found = list(encode_frames([EVENTS], config)), list(encode_frames(divided(EVENTS, cuts), config))
+    expected, found = list(encode_frames([EVENTS], config)), list(encode_frames(divide(EVENTS, cuts), config))
     assert [frame[:3] for frame in found] == [frame[:3] for frame in expected]
     assert all(np.array_equal(one.values, other.values) for one, other in zip(found, expected, strict=True))
 
@@ -54,12 +48,6 @@ def test_frames_of_a_number_of_events_have_all_events() -> None:
     assert [int(frame.values.sum()) for frame in frames] == [64] * 7 + [52]
     assert frames[1].start_us == EVENTS.t[64]
     assert frames[1].end_us == EVENTS.t[127] + 1
-
-
-def test_counts_are_the_events_of_the_window() -> None:
-    window = EVENTS.between(int(EVENTS.t[0]) + 14_000, int(EVENTS.t[0]) + 21_000)
-    frame = list(encode_frames([EVENTS], FrameConfig(every_us=7000)))[2]
-    assert np.array_equal(frame.values, encode(window, BinConfig(steps=1, by="recording"))[0])
 
 
 def test_surfaces_equal_tonic() -> None:

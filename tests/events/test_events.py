@@ -20,22 +20,22 @@ cuts = st.lists(st.integers(0, 10**6), max_size=5)
 
 
 @pytest.mark.parametrize(
-    ("columns", "message"),
+    ("changed", "message"),
     [
-        (([0, 1], [0, 12], [0, 0], [0, 1]), ("event 1", "x = 12", "12")),
-        (([0, 1], [0, 0], [0, -1], [0, 1]), ("event 1", "y = -1", "7")),
-        (([0, 1], [0, 0], [0, 7], [0, 1]), ("event 1", "y = 7", "7")),
-        (([0, 1], [0, 0], [0, 0], [0, 2]), ("event 1", "p = 2")),
-        (([0, 1], [0, 0], [0, 0], [-1, 0]), ("event 0", "p = -1")),
-        (([1, 0], [0, 0], [0, 0], [0, 1]), ("event 1", "t = 0", "1")),
-        (([0, 1], [0], [0, 0], [0, 1]), ("(1,)", "(2,)")),
-        (([0.5, 1], [0, 0], [0, 0], [0, 1]), "float64"),
-        (([[1, 2], [3]], [0, 0], [0, 0], [0, 0]), ("t", "[[1, 2], [3]]")),
+        ({"x": [0, 12]}, ("event 1", "x = 12", "12")),
+        ({"y": [0, -1]}, ("event 1", "y = -1", "7")),
+        ({"y": [0, 7]}, ("event 1", "y = 7", "7")),
+        ({"p": [0, 2]}, ("event 1", "p = 2")),
+        ({"p": [-1, 0]}, ("event 0", "p = -1")),
+        ({"t": [1, 0]}, ("event 1", "t = 0", "1")),
+        ({"x": [0]}, ("(1,)", "(2,)")),
+        ({"t": [0.5, 1]}, "float64"),
+        ({"t": [[1, 2], [3]]}, ("t", "[[1, 2], [3]]")),
     ],
 )
-def test_invalid_columns_are_reported(columns: tuple[list[float], ...], message: object) -> None:
+def test_invalid_columns_are_reported(changed: dict[str, Any], message: object) -> None:
     with raises(EventError, message):
-        Events(*columns, sensor=SENSOR)  # type: ignore[arg-type]
+        Events(**{"t": [0, 1], "x": [0, 0], "y": [0, 0], "p": [0, 1]} | changed, sensor=SENSOR)
 
 
 def test_columns_are_copies_of_fixed_types_and_read_only() -> None:

@@ -31,20 +31,17 @@ def hints(**given: Any) -> Hints:
 )
 def test_columns_are_found_by_their_names(tmp_path: Path, order: list[str], names: dict[str, str], types: str) -> None:
     named = {names.get(name, name): getattr(EVENTS, name) for name in order}
-    dtypes = {name: "i8" if column is EVENTS.t else types for name, column in named.items()}
-    array = np.empty(len(EVENTS), list(dtypes.items()))
+    array = np.empty(len(EVENTS), [(name, "i8" if column is EVENTS.t else types) for name, column in named.items()])
     for name, column in named.items():
         array[name] = column
 
     np.save(tmp_path / "a.npy", array)
     np.savez(tmp_path / "columns.npz", **named)
     np.savez(tmp_path / "array.npz", array, width=12, height=7)
-    for path in (tmp_path / "a.npy", tmp_path / "columns.npz", tmp_path / "array.npz"):
-        assert read(path, hints=hints()) == EVENTS
-
-    lines = [",".join(named), *(",".join(map(str, row)) for row in zip(*(c.astype(int) for c in named.values())))]  # noqa: B905
-    (tmp_path / "a.csv").write_text("\n".join([*lines, ""]))
-    assert read(tmp_path / "a.csv", hints=hints()) == EVENTS
+    table = np.column_stack([*named.values()])
+    np.savetxt(tmp_path / "a.csv", table, "%d", ",", header=",".join(named), comments="")
+    for name in ("a.npy", "columns.npz", "array.npz", "a.csv"):
+        assert read(tmp_path / name, hints=hints()) == EVENTS
 
 
 def test_table_needs_the_order_of_its_columns(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from conftest import as_tuples, random_events
-from encoders import encode_aedat3
 from facts import mentions, raises
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,14 +111,11 @@ def test_evt_words_have_their_published_meaning(tmp_path: Path, version: str, wo
 
 
 def test_clock_overflows_if_it_decreases_by_half_of_its_range(tmp_path: Path) -> None:
-    assert [t for t, *_ in rows_of(tmp_path / "a.raw", evt("3", "8FFF 0001 2001 8001 2001"))] == [
-        0xFFF000,
-        (1 << 24) + 4096,
-    ]
-    assert [t for t, *_ in rows_of(tmp_path / "a.raw", evt("2", "8FFFFFFF 10001801 80000001 10001801"))] == [
-        0xFFFFFFF << 6,
-        (1 << 34) + 64,
-    ]
+    for version, words, expected in (
+        ("3", "8FFF 0001 2001 8001 2001", [0xFFF000, (1 << 24) + 4096]),
+        ("2", "8FFFFFFF 10001801 80000001 10001801", [0xFFFFFFF << 6, (1 << 34) + 64]),
+    ):
+        assert [t for t, *_ in rows_of(tmp_path / "a.raw", evt(version, words))] == expected
     with raises(FormatError, "a.raw", "before the previous event"):  # a smaller decrease is not an overflow
         rows_of(tmp_path / "a.raw", evt("3", "8002 0001 2001 8001 2001"))
 
@@ -169,13 +165,9 @@ def dat(events: list[Row], kind: int = 0x0C, size: int = 8, version: int = 2) ->
 @pytest.mark.parametrize("kind", [0x00, 0x0C])
 def test_dat_times_overflow_after_32_bits(tmp_path: Path, kind: int) -> None:
     stored = [(5, 69, 49, 1), (2**32 - 1, 0, 0, 0), (3, 1, 2, 1)]
-    expected = [(5, 69, 49, 1), (5 - 6, 0, 0, 0), (3, 1, 2, 1)]
     with raises(FormatError, "before the previous event"):  # a step of more than half of the range is backwards
         rows_of(tmp_path / "a.dat", dat(stored, kind))
-    assert rows_of(tmp_path / "a.dat", dat(stored[1:], kind)) == [
-        (2**32 - 1, 0, 0, 0),
-        (2**32 + 3, *expected[2][1:]),
-    ]
+    assert rows_of(tmp_path / "a.dat", dat(stored[1:], kind)) == [(2**32 - 1, 0, 0, 0), (2**32 + 3, 1, 2, 1)]
 
 
 @pytest.mark.parametrize(
@@ -199,61 +191,55 @@ def aedat2(words: list[tuple[int, int]], head: str = "# AEChip: eu.seebetter.ini
 
 def test_aedat2_addresses_count_from_the_bottom_right(tmp_path: Path) -> None:
     path = tmp_path / "a.aedat"
-    on = 1 << 11
-    content = aedat2([(179 << 22 | 239 << 12 | on, 5), (1 << 31, 6), (1 << 10, 6), (0, 7)])
+    content = aedat2([(179 << 22 | 239 << 12 | 1 << 11, 5), (1 << 31, 6), (1 << 10, 6), (0, 7)])
     assert rows_of(path, content) == [(5, 0, 0, 1), (7, 239, 179, 0)]
 
     # DVS128: ON is 0; the chip may be in the header of the interface, or given.
     dvs = [(127 << 8 | 127 << 1, 5), (1, 2**32 - 1), (1, 3)]
-    expected = [(5, 0, 0, 1), (2**32 - 1, 127, 127, 0), (2**32 + 3, 127, 127, 0)]
-    assert rows_of(path, aedat2(dvs[:1], "# HardwareInterface: DVS128 0000")) == expected[:1]
-    assert rows_of(path, aedat2(dvs[1:], "# hello"), chip="DVS128") == expected[1:]
-    for head, chip in (("# hello", None), ("# AEChip: x.DVS128", "DAVIS346"), ("# hello", "DVS9")):
-        with raises(FormatError, "a.aedat", "chip"):
-            rows_of(path, aedat2(dvs, head), chip=chip)
-    with raises(FormatError, "a.aedat", "0x00010000"):
-        rows_of(path, aedat2([(1 << 16, 5)], "# AEChip: DVS128"))
-    with raises(FormatError, "a.aedat", "version"):
-        rows_of(path, b"16-bit addresses")
+    assert rows_of(path, aedat2(dvs[:1], "# HardwareInterface: DVS128 0000")) == [(5, 0, 0, 1)]
+    late = rows_of(path, aedat2(dvs[1:], "# hello"), chip="DVS128")
+    assert late == [(2**32 - 1, 127, 127, 0), (2**32 + 3, 127, 127, 0)]
+    for content, chip, found in (
+        (aedat2(dvs, "# hello"), None, "chip"),
+        (aedat2(dvs, "# AEChip: x.DVS128"), "DAVIS346", "chip"),
+        (aedat2(dvs, "# hello"), "DVS9", "chip"),
+        (aedat2([(1 << 16, 5)], "# AEChip: DVS128"), None, "0x00010000"),
+        (b"16-bit addresses", None, "version"),
+    ):
+        with raises(FormatError, "a.aedat", found):
+            rows_of(path, content, chip)
 
 
 def test_aedat3_packets_have_clock_overflows_and_other_types(tmp_path: Path) -> None:
-    head = b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n"
     path = tmp_path / "a.aedat"
+    head = b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n"
 
-    def packet(kind: int, *words: int, overflow: int = 0, count: int | None = None, camera: int = 1) -> bytes:
-        number = len(words) // 2 if count is None else count
-        return struct.pack("<hhiiiiii", kind, camera, 8, 4, overflow, number, number, number) + struct.pack(
-            f"<{len(words)}I", *words
-        )
+    def packet(kind: int, *words: int, overflow: int = 0, count: int = 1, camera: int = 1) -> bytes:
+        return struct.pack(f"<hhiiiiii{len(words)}I", kind, camera, 8, 4, overflow, count, count, count, *words)
 
     event = 3 << 17 | 4 << 2 | 0b11
-    content = head + packet(1, event, 5) + packet(0, 1, 2) + packet(1, event & ~1, 6, event & ~2, 7, overflow=1)
+    one = packet(1, event, 5)
+    content = head + one + packet(0, 1, 2) + packet(1, event & ~1, 6, event & ~2, 7, overflow=1, count=2)
     assert rows_of(path, content) == [(5, 3, 4, 1), (2**31 + 7, 3, 4, 0)]
 
     for wrong, found in (
-        (packet(1, event, 5)[:-1], "truncated"),
-        (packet(1, event, 5)[:20], "truncated"),
-        (packet(1, event, 5, count=-1), "corrupted"),
-        (packet(1, event, 5, count=2**30), "truncated"),
-        (packet(1, event, 2**31), "negative time"),
-        (packet(1, event, 5) + packet(1, event, 6, camera=2), "camera"),
+        (head + one[:-1], "truncated"),
+        (head + one[:20], "truncated"),
+        (head + packet(1, event, 5, count=-1), "corrupted"),
+        (head + packet(1, event, 5, count=2**30), "truncated"),
+        (head + packet(1, event, 2**31), "negative time"),
+        (head + one + packet(1, event, 6, camera=2), "camera"),
+        (head.replace(b"RAW", b"PNG") + one, "version"),
     ):
         with raises(FormatError, "a.aedat", found):
-            rows_of(path, head + wrong)
-    with raises(FormatError, "a.aedat", "version"):
-        rows_of(path, encode_aedat3(random_events(0, 5)).replace(b"RAW", b"PNG"))
-
-
-def bin40(*events: Row) -> bytes:
-    """Encode events (t, x, y, p) in the 40-bit format."""
-    return b"".join(bytes([x, y]) + (p << 23 | t).to_bytes(3, "big") for t, x, y, p in events)
+            rows_of(path, wrong)
 
 
 def test_bin40_overflow_marks_add_8192_us(tmp_path: Path) -> None:
-    path = tmp_path / "a.bin"
-    content = bin40((5, 3, 6, 1), (0, 0, 240, 0), (7, 1, 1, 1), (0, 0, 240, 0), (8_388_607, 2, 2, 0))
-    assert rows_of(path, content) == [(5, 3, 6, 1), (8192 + 7, 1, 1, 1), (2 * 8192 + 8_388_607, 2, 2, 0)]
+    events = (5, 3, 6, 1), (0, 0, 240, 0), (7, 1, 1, 1), (0, 0, 240, 0), (8_388_607, 2, 2, 0)
+    content = b"".join(bytes([x, y]) + (p << 23 | t).to_bytes(3, "big") for t, x, y, p in events)
+    expected = [(5, 3, 6, 1), (8192 + 7, 1, 1, 1), (2 * 8192 + 8_388_607, 2, 2, 0)]
+    assert rows_of(tmp_path / "a.bin", content) == expected
 
 
 def test_event_stream_of_an_atis_gives_change_events_with_y_downwards(tmp_path: Path) -> None:
@@ -262,21 +248,12 @@ def test_event_stream_of_an_atis_gives_change_events_with_y_downwards(tmp_path: 
     event = bytes([5 << 2 | 2]) + struct.pack("<HH", 3, 6)
     content = head + bytes([0xFD]) + event + bytes([1 << 2 | 1]) + event[1:]
     assert rows_of(tmp_path / "a.es", content) == [(68, 3, 0, 1)]
-    with raises(FormatError, "a.es", "generic"):
-        rows_of(tmp_path / "a.es", head[:15] + b"\0" + bytes(5))
-    with raises(FormatError, "a.es", "truncated"):
-        rows_of(tmp_path / "a.es", content[:-2])
-    with raises(FormatError, "a.es"):
-        rows_of(tmp_path / "a.es", content.replace(struct.pack("<H", 3), struct.pack("<H", 12)))
-
-
-def test_aedat4_without_its_end_is_an_error(tmp_path: Path) -> None:
-    write(tmp_path / "a.aedat4", random_events(0, 20_000))
-    content = (tmp_path / "a.aedat4").read_bytes()
-    packets_end = content.rindex(b"FTAB") - 8  # the table of packets has a size and a root before its mark
-    for length in (*range(1, 400, 7), *range(400, packets_end, 4999), packets_end):
-        with raises(FormatError, "a.aedat4"):
-            rows_of(tmp_path / "a.aedat4", content[:length])
+    for wrong, found in (
+        (head[:15] + b"\0" + bytes(5), "generic"),
+        (content.replace(struct.pack("<H", 3), struct.pack("<H", 12)), ()),
+    ):
+        with raises(FormatError, "a.es", found):
+            rows_of(tmp_path / "a.es", wrong)
 
 
 def test_aedat4_with_a_header_that_is_not_utf8_does_not_end_the_process(tmp_path: Path) -> None:
@@ -307,9 +284,8 @@ REAL = {
 
 @pytest.mark.parametrize("name", REAL)
 def test_real_recording_has_its_known_events(test_data: Path, name: str) -> None:
-    count, sensor = REAL[name]
     found = info(test_data / name)
-    assert (found.events, f"{found.width}x{found.height}") == (count, sensor)
+    assert (found.events, f"{found.width}x{found.height}", found.problem) == (*REAL[name], "")
 
 
 def test_real_evt3_equals_the_dat_that_was_converted_from_it(test_data: Path) -> None:

@@ -159,8 +159,8 @@ def test_truncated_file_is_an_error_or_ends_between_records(tmp_path: Path, suff
     except DvspipeError as error:
         assert is_named(error, path)  # noqa: PT017
     else:
-        # Only formats without a length: the number of events is not stored.
-        assert suffix not in (".h5", ".hdf5", ".npz", ".npy", ".aedat4")
+        # Only formats without a length: the number of events is not stored. The last bytes of AEDAT 4 are padding.
+        assert suffix not in (".h5", ".hdf5", ".npz", ".npy", ".aedat4") or len(events) == len(EVENTS)
         assert np.array_equal(events.t, EVENTS.t[: len(events)])
 
 
@@ -170,6 +170,13 @@ def test_events_of_a_truncated_record_are_not_read(tmp_path: Path) -> None:
         with raises(FormatError, f"cut{suffix}", "truncated"):
             read(tmp_path / f"cut{suffix}", hints=hints_of(suffix))
 
+    # Also between the last packet and the table of packets, whose last bytes are padding.
+    content = SEEDS[".aedat4"]
+    for length in range(len(content) - 200, len(content) - 8):
+        (tmp_path / "cut.aedat4").write_bytes(content[:length])
+        with raises(FormatError, "cut.aedat4"):
+            read(tmp_path / "cut.aedat4")
+
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_failed_write_leaves_no_files(tmp_path: Path, suffix: str) -> None:
@@ -178,6 +185,9 @@ def test_failed_write_leaves_no_files(tmp_path: Path, suffix: str) -> None:
         write(path, [EVENTS, EVENTS])
     with raises(EventError, path.name, "12x7", "5x5"):
         write(path, [Events.empty("5x5"), EVENTS])
+    other = Events([1], [1], [1], [True], "6x4")
+    with raises(EventError, path.name, "6x4", SENSOR), create_writer(path, SENSOR, WriteOptions()) as writer:
+        writer.append(other)
     with pytest.raises(KeyboardInterrupt), create_writer(path, SENSOR, WriteOptions()) as writer:
         writer.append(EVENTS)
         raise KeyboardInterrupt
@@ -240,28 +250,6 @@ def test_events_that_a_format_cannot_store_are_rejected(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("suffix", written_suffixes())
-def test_parts_of_another_sensor_are_refused(tmp_path: Path, suffix: str) -> None:
-    other = Events([1], [1], [1], [True], "6x4")
-    with (
-        raises(EventError, f"a{suffix}", "found 6x4", f"expected {SENSOR}"),
-        create_writer(tmp_path / f"a{suffix}", SENSOR, WriteOptions()) as writer,
-    ):
-        writer.append(other)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_existing_file_is_kept_without_overwrite(tmp_path: Path) -> None:
-    for suffix in (".h5", ".csv"):
-        path = tmp_path / f"a{suffix}"
-        write(path, EVENTS)
-        with raises(FileError, path.name, "overwrite"):
-            write(path, EVENTS[:10])
-        assert read(path) == read(path, hints=Hints(sensor=str(SENSOR))) == EVENTS
-        write(path, EVENTS[:10], overwrite=True)
-        assert read(path) == EVENTS[:10]
-
-
 def test_file_written_by_another_process_meanwhile_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "out.h5"
 
@@ -276,7 +264,7 @@ def test_file_written_by_another_process_meanwhile_is_kept(tmp_path: Path) -> No
 
 
 def test_memory_is_bounded_by_chunks(tmp_path: Path) -> None:
-    events = random_events(1, 3_000_000, SensorSize(width=640, height=480))
+    events = random_events(1, 2_200_000, SensorSize(width=640, height=480))
     for suffix in (".h5", ".raw", ".aedat4"):
         write(tmp_path / f"a{suffix}", events)
         chunks = [len(part) for part in open_recording(tmp_path / f"a{suffix}").chunks()]

@@ -86,7 +86,7 @@ def test_region_grows_with_the_moving_object() -> None:
     np.testing.assert_allclose(two.center[0] - (80, 60), 2 * (one.center[0] - (80, 60)), atol=12)
 
 
-@pytest.mark.parametrize(("label", "left", "top"), [(1, 150, 60), (9, 20, 100)])
+@pytest.mark.parametrize(("label", "left", "top"), [(9, 20, 100)])
 def test_a_person_of_a_training_clip_is_shown_as_in_the_clip(label: int, left: int, top: int) -> None:
     """Except for the margin by which camera and place vary from clip to clip."""
     clip = record_gesture(GestureClip(label, person=3, clip=0, seed=0))
@@ -156,30 +156,12 @@ def test_events_follow_the_track_at_its_times() -> None:
 
 
 def test_complete_picture_is_used_without_motion() -> None:
-    noise = random_events(0, 5000, LARGE, 2_000_000)
-    assert find_framing([noise], LARGE, TARGET) is None
-    assert find_framing([Events.empty(LARGE)], LARGE, TARGET) is None
-    for one in (noise, Events.empty(LARGE)):
-        source = open_source(one, TARGET, FramingConfig())
+    for events in (random_events(0, 5000, LARGE, 2_000_000), Events.empty(LARGE)):
+        assert find_framing([events], LARGE, TARGET) is None
+        source = open_source(events, TARGET, FramingConfig())
         assert [(look.t_us, str(look)) for look in source.looked_at] == [(None, "240x180+0+0")]
-        complete = open_source(one, TARGET, FramingConfig(fit="scale"))
+        complete = open_source(events, TARGET, FramingConfig(fit="scale"))
         assert concatenate(source.read_fitted(), TARGET) == concatenate(complete.read_fitted(), TARGET)
-        assert concatenate(source.read_fitted(), TARGET) == frame_events(one, TARGET)
-
-
-def test_complete_picture_is_used_if_motion_fills_it() -> None:
-    events = random_events(0, 200_000, LARGE, 1_000_000)
-    assert find_framing([events], LARGE, TARGET) is None or framing_of(events).zoom <= TARGET.height / LARGE.height
-
-
-def test_source_yields_the_events_of_frame_events() -> None:
-    events = with_noise(moving_object(150, 20), 0.1)
-    source = open_source(events, TARGET, FramingConfig())
-    assert concatenate(source.read_fitted(), TARGET) == frame_events(events, TARGET)
-    (look,) = source.looked_at
-    assert look.width / look.height == pytest.approx(TARGET.width / TARGET.height, rel=0.05)
-    assert abs(look.left + look.width / 2 - 165) < 8
-    assert source.overview.sensor == source.picture == LARGE
 
 
 def write_bar(path: Path, region: Region, picture: SensorSize) -> None:
@@ -259,7 +241,5 @@ def test_short_gif_is_repeated(tmp_path: Path) -> None:
     events = concatenate(source.read_fitted(), size)
     first, second = (events.between(start_us, start_us + 400_000) for start_us in (480_000, 960_000))
     assert first.shift_time(480_000) == second
-    assert 2_900_000 < events.t[-1] < 3_500_000
-    assert source.film is not None
-    assert source.film.open().estimate_selected() == 7 * 8  # 3 s are 7 rounds of 0.48 s
+    assert 2_900_000 < events.t[-1] < 3_500_000  # 3 s are 7 rounds of 0.48 s
     assert [mentions(warning, "short.gif", "0.48 s", "repeated", "3.36 s") for warning in source.warnings] == [True]

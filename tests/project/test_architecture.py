@@ -5,10 +5,8 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
-import re
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -16,7 +14,6 @@ from pathlib import Path
 import pytest
 
 import dvspipe
-from dvspipe.cli.app import list_commands
 
 PIPELINE = [
     "base",
@@ -42,7 +39,6 @@ ORDER = PIPELINE + EXTRAS
 MAX_ROOMS = 24
 OF_COMMANDS = frozenset({"command", "commands", "demo", "window"})
 """Modules of extras that only the command line uses."""
-ALIASES = ("TypeVar(", "NDArray[")
 LONGEST_FUNCTION = 60
 
 
@@ -142,26 +138,6 @@ def test_there_are_no_import_cycles() -> None:
         pytest.fail(" imports ".join(str(path.relative_to(PACKAGE)) for path in reversed(error.args[1])))
 
 
-def test_shared_types_and_constants_have_unique_names() -> None:
-    places = [(name, path) for path in sources() for name in defined_names(path)]
-    counts = Counter(name for name, _ in places)
-    shared = {name.rpartition(".")[2] for path in sources() for name in imports(path)}
-    shared -= {"TYPE_CHECKING"}  # defined where importing `typing` is too slow
-    twice = [(name, module_of(path)) for name, path in places if counts[name] > 1 and name in shared]
-    assert not twice
-
-
-def defined_names(path: Path) -> Iterator[str]:
-    """Public types and constants of a module, without type variables and array aliases."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ClassDef):
-            yield node.name
-        elif isinstance(node, ast.Assign | ast.AnnAssign) and not ast.unparse(node.value or node).startswith(ALIASES):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names = [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)]
-            yield from (name for name in names if name[0].isupper())
-
-
 def test_library_is_imported_only_in_its_modules() -> None:
     for path in sources():
         for name in imports(path):
@@ -187,24 +163,6 @@ assert not info(path).problem
 assert len(list(filter_stream([events], FilterConfig(refractory_us=2)))[0]) == 3
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
-
-
-def string_literals(path: Path) -> list[ast.Constant]:
-    """String constants other than docstrings."""
-    documented = {node.value for node in nodes_of(path) if isinstance(node, ast.Expr)}
-    constants = (node for node in nodes_of(path) if isinstance(node, ast.Constant) and isinstance(node.value, str))
-    return [node for node in constants if node not in documented]
-
-
-def test_only_the_command_line_mentions_commands_and_options() -> None:
-    """In other code, a message names a parameter: `overwrite`, `fit=scale`. The app shows commands to copy."""
-    options = r"(^|[\s\"'(])--[a-z]"
-    names = sorted({command.name.split()[0] for command in list_commands()})
-    for path in sources():
-        if module_of(path) not in ("app", "cli") and path.stem not in OF_COMMANDS:
-            commands = rf"|dvspipe ({'|'.join(names)})\b"
-            named = [node for node in string_literals(path) if re.search(options + commands, str(node.value))]
-            assert not named, [f"{path.name}:{node.lineno} {node.value!r}" for node in named]
 
 
 def test_private_names_are_used_only_in_their_module() -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.metadata
-import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,40 +57,6 @@ def modules_after(*command: str, folder: Path) -> set[str]:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
     return set(done.stderr.splitlines()[-1].split())
-
-
-def find_installed(names: Sequence[str]) -> dict[str, importlib.metadata.Distribution]:
-    """Return the installed packages of these names, with all that they require without extras."""
-    found: dict[str, importlib.metadata.Distribution] = {}
-    waiting = [*names]
-    while waiting:
-        name = canonicalize_name(waiting.pop())
-        if name in found:
-            continue
-
-        found[name] = importlib.metadata.distribution(name)
-        required = map(Requirement, found[name].requires or ())
-        waiting += [each.name for each in required if not each.marker or each.marker.evaluate({"extra": ""})]
-
-    return found
-
-
-def describe_licence(package: importlib.metadata.Distribution) -> str:
-    """Return the beginning of each licence field, classifier and licence file of a package, without bundled parts."""
-    names = ("License", "License-Expression", "Classifier")
-    fields = [text for name in names for text in package.metadata.get_all(name) or ()]
-    pattern = re.compile(r"[^/]+\.dist-info/(licenses/)?(LICEN|COPYING)[^/]*")
-    paths = [path for path in package.files or () if pattern.fullmatch(path.as_posix())]
-    return "\n".join(text[:200] for text in [*fields, *(path.read_text(encoding="utf-8") for path in paths)])
-
-
-def test_readme_names_every_copyleft_dependency() -> None:
-    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Licence")[2].lower()
-    packages = find_installed([Requirement(line).name for line in dependencies()])
-    mark = re.compile(r"\bL?GPL|\bMPL|GENERAL PUBLIC")
-    copyleft = [name for name, package in packages.items() if mark.search(describe_licence(package))]
-    assert {"tonic", "norse", "faery", "expelliarmus", "importrosbag", "soxr"} <= {*copyleft}
-    assert [name for name in copyleft if name not in section] == []
 
 
 def test_required_libraries_are_few_and_imported_libraries_declared() -> None:

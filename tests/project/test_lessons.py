@@ -6,7 +6,7 @@ import doctest
 import re
 import runpy
 from collections.abc import Mapping
-from math import e, exp, log
+from math import e, log
 from pathlib import Path
 
 import matplotlib as mpl
@@ -27,12 +27,10 @@ BY_HAND: Mapping[str, Mapping[str, object]] = {
     "plot_3_codes": {
         "first_step": [-1, 16, 10, 0],
         "rank": [-1, 2, 1, 0],
-        "response[2]": [exp(-81 / 32), exp(-9 / 32), exp(-9 / 32), exp(-81 / 32)],
         "response_step": [[5, 5, -1, -1], [12, 0, 15, -1], [-1, 5, 5, -1], [-1, -1, 5, 5]],
         "[read_population(steps) for steps in response_step]": [0, log(2.5) * 2 / 9, 1 / 2, 1],
     },
     "plot_4_first_network": {
-        "forward(w)[0]": [1 / 2, 3 / 4, 3 / 8],
         "forward(w)[2]": [1 / 4, 4 / 9, 16 / 81],
         "bptt(w)": [-1 / 3, 0],
         "three_factors(w)": [-1 / 3, 0],
@@ -44,11 +42,7 @@ BY_HAND: Mapping[str, Mapping[str, object]] = {
         "by_hand['DECOLLE'][0][:2]": [-1 / 4, -1 / 2],
     },
     "plot_6_spike_times": {
-        "slope": 1 / 10,
         "by_weight": -5 * e**0.5,
-        "current": 3,
-        "x_at_spike": 1 / 2,
-        "y_at_input": 3 / 16,
         "probabilities": [1 / 3, 2 / 3],
         "by_weights": [-2 * log(2) / e**0.5, 2 / 3 * log(2) / e ** (1 / 3)],
     },

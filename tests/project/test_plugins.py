@@ -132,11 +132,3 @@ def test_functions_and_kinds_of_data_come_from_plug_ins() -> None:
     assert [len(samples) for samples in data.parts.values()] == [8, 2, 2]
     assert not {sample.group for sample in data.train} & {sample.group for sample in data.test}
     assert np.array_equal(data.train[0].read_content().t, random_events(3, 50).t)
-
-
-def test_specifications_are_few_and_have_an_example() -> None:
-    callers = vars(plugins().hook)
-    specifications = [name for name in callers if not name.startswith("_")]
-    assert 5 < len(specifications) <= 10
-    for name in specifications:
-        assert "Example::" in (getattr(hooks, name).__doc__ or ""), name

@@ -13,7 +13,6 @@ from facts import raises
 
 import dvspipe
 from dvspipe import Events
-from dvspipe.formats import Hints
 from dvspipe.hooks import PACKAGE
 
 EXTRAS = [file.parent.name for file in PACKAGE.glob("*/plugin.py")]
@@ -23,10 +22,6 @@ def test_public_names_load_and_are_documented() -> None:
     names = dir(dvspipe)
     assert {"convert_video", "train", "Classifier"} <= set(names)
     assert [name for name in names if not getattr(dvspipe, name).__doc__] == []
-
-
-def test_py_typed_is_included() -> None:
-    assert (Path(dvspipe.__file__).parent / "py.typed").is_file()
 
 
 def test_functions_of_paths_accept_strings() -> None:
@@ -42,11 +37,8 @@ def test_sensor_size_may_be_a_tuple_or_a_string(tmp_path: Path) -> None:
     size = dvspipe.SensorSize(width=34, height=20)
     for given in (size, (34, 20), [34, 20], np.array([34, 20]), "34x20"):
         assert dvspipe.SensorSize.of(given) == size  # type: ignore[arg-type]
-        assert Events([], [], [], [], given) == Events.empty(given)  # type: ignore[arg-type]
-        path = tmp_path / f"{type(given).__name__}.csv"
-        assert dvspipe.write(path, [], given) == 0  # type: ignore[arg-type]
-        assert dvspipe.read(path, hints=Hints(sensor="34x20")).sensor == size
-        assert dvspipe.concatenate([], given).sensor == size  # type: ignore[arg-type]
+        assert dvspipe.concatenate([], given) == Events([], [], [], [], given) == Events.empty(size)  # type: ignore[arg-type]
+        assert dvspipe.write(tmp_path / f"{type(given).__name__}.csv", [], given) == 0  # type: ignore[arg-type]
     for wrong in ((34,), (34.5, 20), "34", 34, ("a", "b"), (0, 20)):
         with raises(dvspipe.DvspipeError, "sensor"):
             dvspipe.SensorSize.of(wrong)  # type: ignore[arg-type]

@@ -9,7 +9,6 @@ import types
 from pathlib import Path
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).parents[2]
 FILES = ("pyproject.toml", "CHANGELOG.md", "CITATION.cff")
@@ -38,15 +37,6 @@ def test_workflows_scripts_and_make_run_existing_scripts() -> None:
         text = path.read_text(encoding="utf-8")
         assert all((ROOT / found).is_file() for found in re.findall(r"\bscripts/[\w/.]+\b", text)), path
         assert path not in workflows or set(re.findall(r"run: make ([\w-]+)", text)) <= targets, path
-
-
-def test_tool_versions_agree() -> None:
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    tools = dict(line.split("==") for line in extras["dev"] if not line.startswith("dvspipe["))
-    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
-    revisions = {repo["hooks"][0]["id"].partition("-")[0]: repo["rev"] for repo in hooks if repo["repo"] != "local"}
-    assert revisions == {name: f"v{tools[name]}" for name in ("ruff", "codespell")}
-    assert f" build=={tools['build']} " in (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
 def test_release_files_of_the_repository_agree(release: types.ModuleType) -> None:

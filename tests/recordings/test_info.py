@@ -63,9 +63,3 @@ def test_settings_that_are_not_defaults_are_shown(tmp_path: Path) -> None:
     text = str(info(tmp_path / "a.h5"))
     assert mentions(text, "pos_thres", 0.35, "clip.mp4")
     assert "neg_thres" not in text
-
-
-def test_real_recordings_have_no_problems(test_data: Path) -> None:
-    for name, count in (("faery_evt3.raw", 1_218_618), ("tonic_sample.aedat4", 111_954), ("faery_dvs.es", 473_225)):
-        facts = info(test_data / "recordings" / name)
-        assert (facts.events, facts.problem) == (count, "")
