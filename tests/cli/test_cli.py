@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import signal
 import subprocess
 import sys
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -54,28 +51,8 @@ def test_convert_writes_and_counts_events(clip: Path, tmp_path: Path) -> None:
     events = read(tmp_path / "a.h5")
     assert len(events) > 10_000
     assert mentions(said, f"{len(events):,} events", "s of video")
-    dvspipe("convert", clip, "-o", "b.h5", "--pos-thres", "0.4", "--neg-thres", "0.4", cwd=tmp_path)
-    assert len(read(tmp_path / "b.h5")) < 0.7 * len(events)
     dvspipe("convert", clip, "-o", "c.h5", "--fps", "50", cwd=tmp_path)
     assert read(tmp_path / "c.h5").duration_us == pytest.approx(2 * events.duration_us, rel=0.01)
-
-
-def test_compare_prints_similarity_of_recordings(recording: Path) -> None:
-    assert "map correlation" in dvspipe("compare", recording, recording).stdout
-    figures = json.loads(dvspipe("compare", recording, recording, "--json").stdout)
-    assert (figures["nearest_to_a_us"], figures["alone_b"]) == (0, 0)
-
-
-def test_info_prints_contents(recording: Path, tmp_path: Path) -> None:
-    one = json.loads(dvspipe("info", recording, "--json", cwd=tmp_path).stdout)
-    events = read(recording)
-    assert (one["file"], one["format"], one["events"]) == (str(recording), "hdf5", len(events))
-    assert (one["t_first_us"], one["t_last_us"], one["duration_us"]) == (events.t[0], events.t[-1], events.duration_us)
-    assert one["on_fraction"] == pytest.approx(events.p.mean())
-    assert "128 x 128 (file)" in dvspipe("info", recording, cwd=tmp_path).stdout
-    (tmp_path / "a.bin").write_bytes(bytes([3, 4, 0x80, 0, 9]))
-    one = json.loads(dvspipe("info", "a.bin", "--sensor", "50x40", "--json", cwd=tmp_path).stdout)
-    assert (one["width"], one["sensor_source"]) == (50, "given")
 
 
 def test_exit_code_is_2_if_all_inputs_failed_and_1_if_some(tmp_path: Path) -> None:
@@ -132,18 +109,6 @@ def test_view_of_largest_sensor_uses_little_memory(tmp_path: Path) -> None:
     assert max(picture.shape) < 3000
 
 
-def test_view_beside_the_video_is_scaled(clip: Path, recording: Path, tmp_path: Path) -> None:
-    dvspipe("cut", recording, "-o", "part.h5", "--start-s", 0.2, "--stop-s", 0.5, cwd=tmp_path)
-    words = ("--side-px", 384, "--window-us", 50_000, "--beside", clip)
-    assert "128x128" in dvspipe("view", "part.h5", "-o", "part.gif", *words, cwd=tmp_path).stdout
-    capture = cv2.VideoCapture(str(tmp_path / "part.gif"))
-    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 6  # 300 ms in pictures of 50 ms
-    size = open_video(clip).size
-    video_px = round(384 * size.width / size.height)
-    assert abs(capture.get(cv2.CAP_PROP_FRAME_WIDTH) - video_px - 384) <= 1  # widths are even
-    capture.release()
-
-
 def write_two_classes(root: Path) -> None:
     rng = np.random.default_rng(0)
     sensor = SensorSize(width=16, height=12)
@@ -168,13 +133,8 @@ def test_train_then_infer(tmp_path: Path) -> None:
     assert mentions(said, "100.0%")
     assert "synthetic" not in said + (run / "report.html").read_text().lower()
     checkpoint = run / "weights" / "best.safetensors"
-    said = dvspipe("infer", checkpoint, "data/left/0.h5", "data/right/1.h5", "--out", "said", cwd=tmp_path).stdout
+    said = dvspipe("infer", checkpoint, "data/left/0.h5", "--out", "said", cwd=tmp_path).stdout
     assert "left" in said
-    rows = list(csv.DictReader((tmp_path / "said" / "predictions.csv").read_text().splitlines()))
-    assert [(row["file"], row["label"], row["class"]) for row in rows] == [
-        ("data/left/0.h5", "0", "left"),
-        ("data/right/1.h5", "1", "right"),
-    ]
     done = dvspipe("export", checkpoint, "-o", "a.nir", "--dt", "0.03", cwd=tmp_path)
     assert mentions(done.stdout, "a.nir", "0.03")
     dvspipe("export", checkpoint, "-o", "a.nir", cwd=tmp_path, code=2)
@@ -184,75 +144,63 @@ def test_train_then_infer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("line", "message"),
     [
-        (["convert", "CLIP", "-o", "there.h5"], ("there.h5", "overwrite")),
-        (["convert", "one", "CLIP", "-o", "out.h5"], "out.h5"),
-        (["convert", "CLIP", "-o", "/dev/full"], "/dev/full"),
-        (["convert", "one", "CLIP", "-o", "out", "--suffix", "xyz"], (".xyz", ".h5")),
-        (["convert", "CLIP", "-o", "out.h5", "--fps", "1e9"], "1000000"),
-        (["convert", "CLIP", "-o", "out.h5", "--pos-tres", "1"], ("--pos-tres", "--pos-thres")),
-        (["convert", "CLIP", "-o", "new/out.h5", "--pos-thres", "0"], ("pos_thres = '0'", "0.001")),
-        (["convert", "CLIP", "-o", "out.h5", "--jobs"], "--jobs"),
-        (["convert", "CLIP"], "--out"),
-        (["cut", "CLIP", "-o", "out.h5"], ("wave.webm", "convert")),
-        (["filter", "there.h5", "-o", "out.h5", "--refractory-us", "-5"], ("refractory_us", "-5", "1")),
-        (["info", "missing.h5"], "missing.h5"),
-        (["frames", "loop.h5", "-o", "out"], ("loop.h5", "no such file")),
-        (["info", "cut.h5"], ("cut.h5", "truncated", "found 3000 bytes")),
-        (["info", "there.h5", "--sensor", "12"], ("sensor", "12")),
-        (["calibrate", "there.h5", "-o", "out.yaml"], "there.h5"),
-        (["view", "-o", "out.png"], "RECORDING"),
-        (["view", "CLIP", "-o", "out.gif"], ("is a video", "dvspipe convert")),
-        (["view", "there.h5", "-o", "out.gif", "--window-us", "nan"], "window_us = 'nan'"),
-        (["view", "there.h5", "-o", "out.gif", "--chart", "xyt"], ("out.gif", ".gif", ".png")),
-        (["view", "there.h5", "-o", "out.png", "--chart", "loud"], ("--chart", "xyt", "rate")),
-        (["view", "there.h5", "-o", "out.png", "--chart", "rate", "--scale", "2"], "scale"),
-        (["frames", "there.h5", "-o", "frames.npy"], ("frames.npy", "--format")),
-        (["synth", "gestures", "-o", "out", "--people", "0"], "people = 0"),
-        (["synth", "nmnist", "-o", "out"], "--mnist"),
-        (["demo", "--minutes", "99"], ("minutes", "99", "60")),
-        (["train", "nowhere"], "nowhere"),
-        (["train", "nmnist", "lr=0.1"], "lr = 0.1"),
-        (["train", "nmnist", "--epochs", "5"], "--epochs"),
-        (["train", "nmnist", "--resume"], ("resume", "--out FOLDER")),
-        (["train", "nmnist", "--resume", "-o", "nosuchrun"], "nosuchrun"),
-        (["train", "nmnist", "group=("], "group = '('"),
-        (["infer", "gesture"], "RECORDINGS"),
-        (["infer", "missing.safetensors", "there.h5"], "missing.safetensors"),
-        (["infer", "gesture", "there.h5", "--enter", "0.3"], ("enter = 0.3", "leave = 0.35")),
-        (["live", "there.h5", "--on", "wave"], ("--on", "2")),
-        (["hlep"], ("hlep", "convert")),
+        ("convert CLIP -o there.h5", ("there.h5", "overwrite")),
+        ("convert one CLIP -o out.h5", "out.h5"),
+        ("convert CLIP -o /dev/full", "/dev/full"),
+        ("convert one CLIP -o out --suffix xyz", (".xyz", ".h5")),
+        ("convert CLIP -o out.h5 --fps 1e9", "1000000"),
+        ("convert CLIP -o out.h5 --pos-tres 1", ("--pos-tres", "--pos-thres")),
+        ("convert CLIP -o new/out.h5 --pos-thres 0", ("pos_thres = '0'", "0.001")),
+        ("convert CLIP -o out.h5 --jobs", "--jobs"),
+        ("convert CLIP", "--out"),
+        ("cut CLIP -o out.h5", ("wave.webm", "convert")),
+        ("filter there.h5 -o out.h5 --refractory-us -5", ("refractory_us", "-5", "1")),
+        ("info missing.h5", "missing.h5"),
+        ("frames loop.h5 -o out", ("loop.h5", "no such file")),
+        ("info cut.h5", ("cut.h5", "truncated", "found 3000 bytes")),
+        ("info there.h5 --sensor 12", ("sensor", "12")),
+        ("calibrate there.h5 -o out.yaml", "there.h5"),
+        ("view -o out.png", "RECORDING"),
+        ("view CLIP -o out.gif", ("is a video", "dvspipe convert")),
+        ("view there.h5 -o out.gif --window-us nan", "window_us = 'nan'"),
+        ("view there.h5 -o out.gif --chart xyt", ("out.gif", ".gif", ".png")),
+        ("view there.h5 -o out.png --chart loud", ("--chart", "xyt", "rate")),
+        ("view there.h5 -o out.png --chart rate --scale 2", "scale"),
+        ("frames there.h5 -o frames.npy", ("frames.npy", "--format")),
+        ("synth gestures -o out --people 0", "people = 0"),
+        ("synth nmnist -o out", "--mnist"),
+        ("demo --minutes 99", ("minutes", "99", "60")),
+        ("train nowhere", "nowhere"),
+        ("train nmnist lr=0.1", "lr = 0.1"),
+        ("train nmnist --epochs 5", "--epochs"),
+        ("train nmnist --resume", ("resume", "--out FOLDER")),
+        ("train nmnist --resume -o nosuchrun", "nosuchrun"),
+        ("train nmnist group=(", "group = '('"),
+        ("infer gesture", "RECORDINGS"),
+        ("infer missing.safetensors there.h5", "missing.safetensors"),
+        ("infer gesture there.h5 --enter 0.3", ("enter = 0.3", "leave = 0.35")),
+        ("live there.h5 --on wave", ("--on", "2")),
+        ("filter there.h5 -o out.h5", "--hot-pixels"),
+        ("frames there.h5 -o out --every-us 5000 --every-events 10", ("every_us", "every_events")),
+        ("frames there.h5 -o out --form voxel", ("voxel", "npy")),
+        ("frames there.h5 -o out --every-us x", ("every_us", "x")),
+        ("live gesture bar.mp4", ("gesture bar.mp4", "SOURCE CHECKPOINT")),
+        ("live there.h5 nmnist-synthetic --record there.h5", ("there.h5", "overwrite")),
+        ("hlep", ("hlep", "convert")),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(
-    arguments: list[str], message: object, clip: Path, tmp_path: Path
-) -> None:
+def test_bad_input_is_one_line_and_exit_code_2(line: str, message: object, clip: Path, tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     cv2.imwrite(str(tmp_path / "one" / "a.png"), np.zeros((7, 12), np.uint8))
     write(tmp_path / "there.h5", random_events(0, 20))
     (tmp_path / "loop.h5").symlink_to("loop.h5")
     (tmp_path / "cut.h5").write_bytes((tmp_path / "there.h5").read_bytes()[:3000])
     before = sorted(tmp_path.rglob("*"))
-    typed = [str(clip) if word == "CLIP" else word for word in arguments]
-    assert mentions(dvspipe(*typed, cwd=tmp_path, code=2).stderr, message)
+    words = line.replace("CLIP", str(clip)).split()
+    assert mentions(dvspipe(*words, cwd=tmp_path, code=2).stderr, message)
     assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_ctrl_c_stops_conversion_without_output(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    (tmp_path / "images").mkdir()
-    for number in range(600):
-        cv2.imwrite(str(tmp_path / "images" / f"{number}.bmp"), rng.integers(0, 255, (120, 160), np.uint8))
-    command = [sys.executable, "-m", "dvspipe", "convert", "images", "-o", "out/a.h5", "--pos-thres", "0.02"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
-        while not (tmp_path / "out").exists():
-            assert running.poll() is None
-            time.sleep(0.02)
-        running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=60)
-    assert (running.returncode, said.strip().splitlines()) == (-signal.SIGINT, ["dvspipe: interrupted"])
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -304,16 +252,6 @@ def test_timestamps_need_their_unit_and_one_video(clip: Path, tmp_path: Path) ->
     assert start_us <= t[0] < t[-1] <= start_us + 10_000 * (frames - 1)
     failed = dvspipe("convert", clip, tmp_path / "a.h5", "-o", "many", *options, cwd=tmp_path, code=2)
     assert mentions(failed.stderr, "timestamps", "2 sources")
-
-
-def test_synth_gestures_marks_output_as_synthetic(tmp_path: Path) -> None:
-    few = ["synth", "gestures", "-o", "made", "--people", 1, "--clips", 1, "--duration-us", 100_000, "--jobs", 1]
-    assert mentions(dvspipe(*few, cwd=tmp_path).stdout, "synthetic recordings: 13", "new: 13")
-    assert ", new: 0" in dvspipe(*few, cwd=tmp_path).stdout
-    assert len(list((tmp_path / "made" / "other_gestures").iterdir())) == 3
-    recording = next((tmp_path / "made" / "arm_roll").iterdir())
-    assert "synthetic" in dvspipe("info", recording, cwd=tmp_path).stdout
-    assert mentions(dvspipe(*few, "--seed", 1, cwd=tmp_path, code=2).stderr, "seed", "synthesis.json", 0, 1)
 
 
 def test_shipped_configurations_are_listed_shown_and_copied(tmp_path: Path) -> None:

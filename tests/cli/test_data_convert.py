@@ -73,13 +73,6 @@ def test_nothing_converted_is_not_locked(videos: Path) -> None:
     assert not (videos.parent / "out" / "dataset.lock").exists()
 
 
-def test_lists_without_their_videos_are_an_error(videos: Path) -> None:
-    (videos.parent / "list.csv").write_text("file,class,part\nclap/v_clap_g09_c01.avi,clap,test\n")
-    done = dvspipe("data", "convert", "videos", "-o", "out", "--splits", "list.csv", cwd=videos.parent, code=2)
-    assert mentions(done.stderr, "missing", 1, "clap/v_clap_g09_c01.avi")
-    assert not (videos.parent / "out").exists()
-
-
 def test_times_of_one_video_do_not_apply_to_listed_parts(videos: Path) -> None:
     (videos.parent / "own.csv").write_text(f"file,class,part,start_s,stop_s\n{NAMES[0]}.webm,clap,train,0,0.1\n")
     words = ("data", "convert", "videos", "-o", "out", "--splits", "own.csv", "--start-s", "1")
@@ -91,13 +84,9 @@ def test_another_laboratory_converts_with_the_lock(videos: Path) -> None:
     folder = videos.parent
     words = ("data", "convert", "videos", "--splits", "list.csv")
     dvspipe(*words, "-o", "first", "--shot-noise-rate-hz", "20", "--license", "cc0-1.0", cwd=folder)
-    lock = DataLock.read(folder / "first/dataset.lock")
-    assert {file.license for file in lock.files} == {"cc0-1.0"}
-    assert lock.lists.keys() == {"splits.csv"}
-    assert "6 files" in dvspipe("data", "verify", "first", cwd=folder).stdout
+    assert {file.license for file in DataLock.read(folder / "first/dataset.lock").files} == {"cc0-1.0"}
     verified = json.loads(dvspipe("data", "verify", "first", "--json", cwd=folder).stdout)
-    events = sum(file.events for file in lock.files)
-    assert verified == {"folder": "first", "files": 6, "events": events, "differences": [], "problem": ""}
+    assert (verified["files"], verified["differences"], verified["problem"]) == (6, [], "")
 
     again = dvspipe(*words, "-o", "second", "--lock", "first/dataset.lock", "--jobs", 2, cwd=folder)
     assert "changed" not in again.stderr

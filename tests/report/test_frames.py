@@ -112,15 +112,6 @@ def test_output_inside_the_source_is_no_source(recordings: Path) -> None:
     assert written(recordings, recordings / "out", format="npy") == found
 
 
-def test_folder_per_class_gives_a_folder_of_pictures_per_class(bars: Path, tmp_path: Path) -> None:
-    found = written(bars / "train", tmp_path / "out", every_us=50_000)
-    pictures = [Path(name).parts for name in found if name.endswith(".png")]
-    assert len(pictures) == 120
-    for name in ("right", "left", "down"):
-        assert sum(parts[0] == name for parts in pictures) == 40
-    assert len({parts[:2] for parts in pictures}) == 60  # all frames of a recording are in one folder
-
-
 def test_run_resumes_after_an_error_and_keeps_finished_recordings(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         write(tmp_path / "data" / f"{name}.h5", EVENTS)
@@ -225,19 +216,3 @@ def test_command_writes_frames_and_resumes(recordings: Path, tmp_path: Path) -> 
     done = dvspipe(*words, "--overwrite", cwd=tmp_path, code=None)
     assert done.returncode == 1
     assert mentions(done.stderr, "a.h5", "1 of 3")
-
-
-@pytest.mark.parametrize(
-    ("options", "facts"),
-    [
-        (["--every-us", 5000, "--every-events", 10], ("every_us", "every_events")),
-        (["--form", "voxel"], ("voxel", "npy")),
-        (["--bims", "3"], ("--bims", "--bins")),
-        (["--every-us", "x"], ("every_us", "x")),
-    ],
-)
-def test_wrong_options_are_errors(tmp_path: Path, options: list[object], facts: tuple[str, ...]) -> None:
-    write(tmp_path / "a.h5", EVENTS)
-    said = dvspipe("frames", "a.h5", "-o", "out", *options, cwd=tmp_path, code=2).stderr
-    assert mentions(said, *facts)
-    assert files_in(tmp_path) == ["a.h5"]
