@@ -20,6 +20,7 @@ from facts import mentions, raises
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from records import make_timeline
 from untrained import untrained_config, untrained_network
 
 import dvspipe.checkpoints.checkpoint
@@ -289,15 +290,7 @@ def test_region_without_events_is_named_with_its_remedy(tmp_path: Path) -> None:
 # Segments
 
 
-def timeline_of(rows: list[list[float]], events: list[int] | None = None, hop_us: int = 100) -> Timeline:
-    """Timeline of predictions for windows of 200 us."""
-    start_us = np.arange(len(rows)) * hop_us
-    counts = np.array(events or [100] * len(rows))
-    return Timeline(
-        start_us, start_us + 200, counts, counts, np.array(rows, np.float32), np.ones(len(rows), np.bool_), hop_us, 100
-    )
-
-
+timeline_of = partial(make_timeline, window_us=200, hop_us=100)
 A, B, FLAT, WEAK = [0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.34, 0.33, 0.33], [0.45, 0.3, 0.25]
 
 
@@ -334,18 +327,18 @@ A_QUIET = [100, 100, 3, 100, 100]
     ("rows", "events", "settings", "segments"),
     [
         # Prediction k covers (k + 1) * 100 us, plus and minus half a hop.
-        ([A, A, FLAT, B, B], None, {}, [(0, 250, "right"), (250, 350, "uncertain"), (350, 600, "left")]),
+        ([A, A, FLAT, B, B], [], {}, [(0, 250, "right"), (250, 350, "uncertain"), (350, 600, "left")]),
         ([A] * 5, A_QUIET, {}, [(0, 250, "right"), (250, 350, "uncertain"), (350, 600, "right")]),
-        ([A, WEAK, WEAK, A], None, {}, [(0, 500, "right")]),
-        ([WEAK, A], None, {}, [(0, 150, "uncertain"), (150, 300, "right")]),
-        ([A, WEAK, A], None, {"leave": 0.5}, [(0, 150, "right"), (150, 250, "uncertain"), (250, 400, "right")]),
-        ([A, A, B, A, A], None, {"least_us": 150}, [(0, 600, "right")]),
-        ([A, A, FLAT, B, FLAT, FLAT], None, {"least_us": 150}, [(0, 250, "right"), (250, 700, "uncertain")]),
+        ([A, WEAK, WEAK, A], [], {}, [(0, 500, "right")]),
+        ([WEAK, A], [], {}, [(0, 150, "uncertain"), (150, 300, "right")]),
+        ([A, WEAK, A], [], {"leave": 0.5}, [(0, 150, "right"), (150, 250, "uncertain"), (250, 400, "right")]),
+        ([A, A, B, A, A], [], {"least_us": 150}, [(0, 600, "right")]),
+        ([A, A, FLAT, B, FLAT, FLAT], [], {"least_us": 150}, [(0, 250, "right"), (250, 700, "uncertain")]),
     ],
     ids=["flat", "few events", "hysteresis", "enter", "leave", "merged", "short"],
 )
 def test_segments_follow_the_predictions(
-    rows: list[list[float]], events: list[int] | None, settings: dict[str, Any], segments: list[tuple[int, int, str]]
+    rows: list[list[float]], events: list[int], settings: dict[str, Any], segments: list[tuple[int, int, str]]
 ) -> None:
     assert segments_of(timeline_of(rows, events), **settings) == segments
 

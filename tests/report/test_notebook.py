@@ -12,73 +12,13 @@ import pytest
 from conftest import SENSOR, random_events
 from facts import raises
 from matplotlib.figure import Figure
+from records import make_prediction
 
 from dvspipe import Events, animate, plot
 from dvspipe.base.errors import ConfigError
-from dvspipe.inference import Prediction, Timeline
 from dvspipe.report import PLOTS, notebook
 from dvspipe.report.config import PreviewSettings
-from dvspipe.results import ActivityRecord, EpochRow, EventRates, RunFolder, SegmentRow, TestResult, TrainingRun
-
-CLASSES = ("hand_wave", "<b>clap</b>", "c")
-
-
-def prediction(K: int = 3) -> Prediction:
-    probabilities = np.array([[0.1, 0.7, 0.2], [0.2, 0.6, 0.2]], np.float32)
-    starts = np.array([0, 100_000])
-    segments = (
-        SegmentRow(t_start_us=0, t_end_us=150_000, label=1, class_name=CLASSES[1], probability=0.65),
-        SegmentRow(t_start_us=150_000, t_end_us=200_000, label=None, class_name="uncertain", probability=0.4),
-    )
-    counts = np.array([50, 60])
-    return Prediction(
-        file="a<b>.h5",
-        label=1,
-        class_name=CLASSES[1],
-        probability=0.65,
-        certain=False,
-        probabilities=(0.15, 0.65, 0.2)[:K],
-        events=110,
-        t_first_us=0,
-        t_last_us=199_999,
-        windows=2,
-        timeline=Timeline(starts, starts + 100_000, counts, counts, probabilities, np.ones(2, bool), 100_000, 50_000),
-        segments=segments,
-        rates=EventRates(start_us=0, bin_us=100_000, counts=(50, 60)),
-        picture=str(SENSOR),
-        looked_at=(),
-        classified_us=200_000,
-        layers=(),
-        trained_on="rendered & <b>",
-        classes=CLASSES,
-    )
-
-
-def epoch(number: int, accuracy: float) -> EpochRow:
-    return EpochRow(
-        epoch=number,
-        train_loss=1.0,
-        train_accuracy=0.5,
-        val_loss=1.0,
-        val_accuracy=accuracy,
-        learning_rate=0.1,
-        seconds=1.0,
-        rates={"lif1": 0.1},
-    )
-
-
-def run(epochs: int = 3) -> TrainingRun:
-    test = TestResult.model_construct(
-        title="N-MNIST <b>",
-        synthetic=True,
-        synthetic_test=False,
-        chosen_epoch=1,
-        val_accuracy=0.9,
-        confusion=((8, 2), (0, 0)),
-        findings=(),
-    )
-    rows = tuple(epoch(number, 0.3 * number) for number in range(1, epochs + 1))
-    return TrainingRun(RunFolder(Path("runs/a<b>")), "", rows, test, ActivityRecord.model_construct())
+from dvspipe.results import ActivityRecord, EpochRow, RunFolder, TestResult, TrainingRun
 
 
 def test_plot_returns_a_figure_that_notebooks_show() -> None:
@@ -89,9 +29,13 @@ def test_plot_returns_a_figure_that_notebooks_show() -> None:
 
 
 def test_plot_accepts_predictions_and_runs() -> None:
-    titles = [axes.get_title(loc="left") for axes in plot(prediction()).axes]
+    titles = [axes.get_title(loc="left") for axes in plot(make_prediction()).axes]
     assert titles == ["Probability", ""]
-    assert [axes.get_title(loc="left") for axes in plot(run()).axes][:2] == ["Loss", "Accuracy in %"]
+    losses = {"train_loss": 1, "train_accuracy": 0.5, "val_loss": 1, "val_accuracy": 0.4}
+    row = EpochRow(epoch=1, learning_rate=0.1, seconds=1, rates={}, **losses)
+    test = TestResult.model_construct(title="N-MNIST", synthetic=True, synthetic_test=False, chosen_epoch=1)
+    run = TrainingRun(RunFolder(Path("runs")), "", (row,), test, ActivityRecord.model_construct())
+    assert [axes.get_title(loc="left") for axes in plot(run).axes][:2] == ["Loss", "Accuracy in %"]
 
 
 def test_unknown_chart_or_setting_raises_config_error() -> None:

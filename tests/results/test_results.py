@@ -12,16 +12,13 @@ from facts import mentions, raises
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from records import RUN, SEGMENTS, make_prediction
 
 from dvspipe.base.errors import FileError, FormatError
 from dvspipe.base.texts import TextTable
 from dvspipe.results import (
     Dependencies,
     EvaluationResult,
-    EventRates,
-    InferenceRun,
-    LabelRow,
-    LayerActivity,
     LookRow,
     OutputFolder,
     Prediction,
@@ -38,19 +35,6 @@ from dvspipe.results import (
     write_rows,
 )
 
-RUN = InferenceRun(
-    checkpoint="best.safetensors",
-    network="0" * 64,
-    trained_on="nothing",
-    classes=("left", "right"),
-    sensor="12x7",
-    window_us=100_000,
-    step_us=20_000,
-    hop_us=None,
-    stateful=False,
-    settings={"window_us": None, "segments": {"enter": 0.5, "leave": 0.35}},
-    versions={"dvspipe": "0.1.0"},
-)
 NEEDED = Dependencies(source="/data/a.h5", bytes=100, mtime_ns=1, run=RUN.digest, labels=None, pictures=False)
 SCORES = TimeScores(
     confusion=((5, 1), (0, 2)),
@@ -59,52 +43,12 @@ SCORES = TimeScores(
     labels=2,
     delays_us=(200, None),
 )
-LAYER = LayerActivity(
-    name="lif1", neurons=10, connections=400, fan_out=4.0, steps=20, spikes_in=50.0, rate=0.25, multiplies=False
-)
+WINDOW = make_prediction().to_windows()[0].model_copy(update={"probability": 1 / 3})
 
 
 def answer(folder: str = "a.h5", **update: Any) -> Prediction:
-    fields: dict[str, Any] = {
-        "file": f"data/{folder}",
-        "folder": folder,
-        "label": 1,
-        "class_name": "right",
-        "probability": 0.75,
-        "certain": True,
-        "probabilities": (0.25, 0.75),
-        "events": 12_345,
-        "windows": 1,
-        "segments": SEGMENTS,
-        "t_first_us": 5,
-        "t_last_us": 1_500_005,
-        "rates": EventRates(start_us=5, bin_us=1000, counts=(3, 0, 2)),
-        "classified_us": 100_000,
-        "layers": (LAYER,),
-        "trained_on": "nothing",
-        "scores": SCORES,
-        "labels": (LabelRow(t_start_us=5, t_end_us=50, class_name="right"),),
-        "depends_on": NEEDED,
-    }
-    return Prediction(**(fields | update))
-
-
-WINDOW = WindowRow(
-    t_start_us=5,
-    t_end_us=100_005,
-    label=1,
-    class_name="right",
-    probability=1 / 3,
-    entropy=1.5,
-    events=7,
-    probabilities=(2 / 3, 1 / 3),
-    t_from_us=5,
-    t_to_us=100_005,
-)
-SEGMENTS = (
-    SegmentRow(t_start_us=5, t_end_us=50, label=None, class_name="uncertain", probability=0.5),
-    SegmentRow(t_start_us=50, t_end_us=90, label=1, class_name="right", probability=0.9),
-)
+    kept = {"scores": SCORES, "depends_on": NEEDED, "t_first_us": 5, "t_last_us": 1_500_005}
+    return make_prediction(folder, **kept | update).as_stored()
 
 
 def store(folder: RecordingFolder, stored: Prediction) -> None:
@@ -125,15 +69,16 @@ def test_prediction_survives_a_round_trip(tmp_path: Path) -> None:
     assert folder.find() == answer()
     assert read_rows(folder.windows, WindowRow) == (WINDOW,)
     written = json.loads(folder.answer.read_text())
-    assert (written["class"], written["duration_s"], written["labels"][0]["class"]) == ("right", 1.5, "right")
-    assert written["layers"][0]["operations"] == 200
+    assert (written["class"], written["duration_s"], written["labels"][0]["class"]) == ("drums", 1.5, "drums")
+    assert written["layers"][0]["operations"] == 12_000 * 250
 
 
 def test_csv_has_columns_in_order_and_empty_cells_for_none(tmp_path: Path) -> None:
     folder = RecordingFolder(tmp_path)
     folder.write_rows((WINDOW,), SEGMENTS)
     rows = list(csv.reader((tmp_path / "segments.csv").read_text().splitlines()))
-    assert rows == [list(SegmentRow.columns), ["5", "50", "", "uncertain", "0.5"], ["50", "90", "1", "right", "0.9"]]
+    assert rows[:2] == [list(SegmentRow.columns), ["0", "1000000", "1", "drums", "0.8"]]
+    assert rows[2] == ["1000000", "1500000", "", "uncertain", "0.8"]
     (row,) = csv.DictReader((tmp_path / "windows.csv").read_text().splitlines())
     assert row["probability"] == "0.333333333"
     write_rows([], WindowRow, tmp_path / "none.jsonl")
@@ -194,7 +139,7 @@ def test_output_folder_accepts_predictions_of_one_run(tmp_path: Path) -> None:
     folder.check(RUN)
     folder.write_run(RUN)
     folder.check(RUN.model_copy(update={"checkpoint": "moved.safetensors", "versions": {}}))
-    other = RUN.model_copy(update={"settings": {"window_us": None, "segments": {"enter": 0.7, "leave": 0.35}}})
+    other = RUN.model_copy(update={"settings": {"hop_us": 100_000, "segments": {"enter": 0.7, "leave": 0.35}}})
     assert other.digest != RUN.digest
     with raises(FileError, "enter", "0.5", "0.7", "overwrite"):
         folder.check(other)
@@ -207,9 +152,9 @@ def test_output_folder_accepts_predictions_of_one_run(tmp_path: Path) -> None:
 
 def test_times_of_a_video_count_from_its_start() -> None:
     found = answer("a", t_first_us=1_000_000, t_last_us=8_000_000, t_start_us=2_000_000, t_end_us=4_500_000)
-    assert found.answer == "right, 1.0 to 3.5 s"
+    assert found.answer == "drums, 1.0 to 3.5 s"
     film = found.model_copy(update={"video": True})
-    assert film.answer == "right, 2.0 to 4.5 s"
+    assert film.answer == "drums, 2.0 to 4.5 s"
     assert (film.t_zero_us, film.shown_s) == (0, 8.0)
 
 
@@ -226,7 +171,7 @@ def test_predictions_of_other_runs_are_not_found(tmp_path: Path) -> None:
     stored = read_rows(folder.predictions, Prediction)
     assert stored == tuple(each.model_copy(update={"segments": ()}) for each in found)
     (row, _) = csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines())
-    shown = {"file": "data/b.h5", "class": "right", "t_start_us": "", "segment_count": "2", "duration_s": "1.5"}
+    shown = {"file": "b.h5", "class": "drums", "t_start_us": "", "segment_count": "3", "duration_s": "1.5"}
     assert {name: row[name] for name in shown} == shown
 
 

@@ -10,11 +10,11 @@ import pytest
 from facts import raises
 from hypothesis import given
 from hypothesis import strategies as st
+from records import make_layer
 
 from dvspipe.base.errors import FileError, FormatError
 from dvspipe.results import (
     EpochRow,
-    LayerActivity,
     RunFolder,
     SegmentRow,
     Share,
@@ -109,16 +109,8 @@ def test_new_run_removes_results_of_the_previous_one(tmp_path: Path) -> None:
 
 
 def test_operations_are_spikes_times_fan_out_and_cost_energy() -> None:
-    layer = LayerActivity(
-        name="lif1",
-        neurons=5,
-        connections=60,
-        fan_out=4.0,
-        steps=40,
-        spikes_in=10,
-        rate=0.4,
-        multiplies=False,
-    )
+    layer = make_layer(connections=60, fan_out=4.0, steps=40, spikes_in=10)
     assert (layer.operations, layer.dense_operations) == (40, 2400)
     assert layer.energy_pj == pytest.approx(40 * 0.9)  # additions, Horowitz 2014
     assert layer.dense_energy_pj == pytest.approx(2400 * 4.6)
+    assert layer.model_copy(update={"multiplies": True}).energy_pj == pytest.approx(40 * 4.6)
