@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from facts import raises
-from filmed import make_track
+from filmed import included, make_track
 from numpy.typing import NDArray
 from untrained import untrained_config, untrained_network
 
@@ -17,7 +17,6 @@ from dvspipe.events import SensorSize
 from dvspipe.framing import FramingConfig
 from dvspipe.inference import Classifier, ClassifyConfig
 from dvspipe.people.advice import JointAdviser
-from dvspipe.people.joints import JointClassifier, find_joints
 from dvspipe.people.live import LiveJoints
 from dvspipe.people.network import InputSquare, Look, Sighting
 from dvspipe.streaming import LiveSession, PushedSource
@@ -30,12 +29,6 @@ FRAME_US = 50_000  # of the track
 SQUARE = InputSquare(80, 60, 150)
 WAVE = make_track(0.3, 0)
 NOBODY = Sighting(0.1, np.zeros((15, 2)), np.zeros((15, 3)), np.zeros(15), SQUARE)
-
-
-def included() -> JointClassifier:
-    joints = find_joints("gesture")
-    assert joints is not None
-    return joints
 
 
 def number_of(picture: NDArray[np.uint8]) -> int:
