@@ -148,19 +148,6 @@ def test_own_network_is_trained_on_a_data_set_in_memory_and_evaluated(tmp_path: 
     assert torch.equal(loaded.linear.weight, network.linear.weight)
 
 
-def test_temperature_matches_confidence_to_accuracy() -> None:
-    rng = np.random.default_rng(0)
-    true = rng.normal(0, 1.5, (4000, 4)).astype(np.float32)
-    probabilities = np.exp(true) / np.exp(true).sum(1, keepdims=True)
-    labels = np.array([rng.choice(4, p=row / row.sum()) for row in probabilities.astype(np.float64)])
-    assert fit_temperature(3 * true, labels) == pytest.approx(3, rel=0.1)
-    assert expected_calibration_error(probabilities, labels) < 0.03
-
-    sharp = np.exp(3 * true) / np.exp(3 * true).sum(1, keepdims=True)
-    assert expected_calibration_error(sharp, labels) > 0.1
-    assert expected_calibration_error(np.array([[0.8, 0.2], [0.8, 0.2]]), np.array([0, 1])) == pytest.approx(0.3)
-
-
 def test_temperature_is_at_the_minimum_and_few_recordings_keep_it_near_one() -> None:
     """At the minimum, T changes neither the mean logit of the true class nor the expected logit, but for the prior."""
     rng = np.random.default_rng(0)
@@ -173,6 +160,13 @@ def test_temperature_is_at_the_minimum_and_few_recordings_keep_it_near_one() -> 
     slope = float((scaled[torch.arange(6), torch.from_numpy(labels)] - expected).sum())
     assert slope + np.log(temperature) / 0.5**2 == pytest.approx(0, abs=1e-3)
     assert 0.6 < fit_temperature(20 * np.eye(3, dtype=np.float32), np.arange(3)) < 1.6
+
+
+def test_calibration_error_is_the_mean_distance_of_confidence_and_accuracy() -> None:
+    assert expected_calibration_error(np.array([[0.8, 0.2], [0.8, 0.2]]), np.array([0, 1])) == pytest.approx(0.3)
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(4), 4000)
+    labels = (probabilities.cumsum(1) > np.random.default_rng(1).random((4000, 1))).argmax(1)
+    assert expected_calibration_error(probabilities, labels) < 0.03
 
 
 def test_energy_limit_is_two_percent_quantile_and_none_for_few_recordings() -> None:

@@ -25,7 +25,6 @@ from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.datasets import open_dataset
 from dvspipe.events import GESTURE_SENSOR
 from dvspipe.formats import write
-from dvspipe.inference import Classifier
 from dvspipe.results import EpochRow, RunFolder, TrainingRun
 from dvspipe.training import OptimiserConfig, TrainConfig
 from dvspipe.training.config import check_settings
@@ -69,16 +68,9 @@ def test_run_records_network_activity(run: TrainingRun) -> None:
     assert (readout.neurons, readout.rate) == (3, None)
 
 
-def test_checkpoint_classifies_recordings(run: TrainingRun, bars: Path) -> None:
-    classifier = Classifier.load(run.checkpoint)
-    files = sorted((bars / "test").rglob("*.raw"))
-    predictions = [classifier.predict(file) for file in files]
-    assert sum(one.class_name == Path(one.file).parent.name for one in predictions) == run.test.correct
-
-
 @pytest.mark.parametrize("rule", ONLINE_RULES)
 def test_online_rules_train_and_resume_to_the_same_weights(bars: Path, tmp_path: Path, rule: str) -> None:
-    config = config_for(bars, **ONLINE, rule=rule)
+    config = config_for(bars, **ONLINE, rule=rule, ema=0.9)
     run = train(config, out=tmp_path / "a")
     assert run.epochs[-1].train_loss < run.epochs[0].train_loss
     assert run.epochs[0].rates["lif1"] > 0.01
@@ -91,23 +83,6 @@ def test_online_rules_train_and_resume_to_the_same_weights(bars: Path, tmp_path:
 
 def test_bfloat16_trains_on_the_cpu(bars: Path, tmp_path: Path) -> None:
     assert train(config_for(bars, channels=[16, 16], precision="bfloat16"), out=tmp_path).test.accuracy >= 0.9
-
-
-def test_segmented_training_equals_training_over_all_steps(bars: Path, tmp_path: Path) -> None:
-    """With weight averaging; also after resuming."""
-    plain: dict[str, Any] = {"network": "mlp", "channels": [12], "epochs": 2, "ema": 0.9}
-    segments = config_for(bars, **plain, segment=2)
-    train(config_for(bars, **plain, segment=None), out=tmp_path / "complete")
-    train(segments, out=tmp_path / "segments")
-
-    ours = weights_of(tmp_path / "segments")
-    for key, tensor in weights_of(tmp_path / "complete").items():
-        torch.testing.assert_close(ours[key], tensor, rtol=1e-4, atol=1e-5)
-
-    with pytest.raises(KeyboardInterrupt):
-        train(segments, out=tmp_path / "resumed", progress=Killed(2))
-    train(segments, out=tmp_path / "resumed", resume=True)
-    assert same_weights(tmp_path / "resumed", tmp_path / "segments")
 
 
 def test_averaged_weights_are_stored(bars: Path, tmp_path: Path) -> None:
@@ -155,9 +130,6 @@ def test_only_one_run_writes_to_a_folder(bars: Path, tmp_path: Path) -> None:
 
     train(config, out=tmp_path / "a", on_epoch=train_again)
     train(config, out=tmp_path / "a", overwrite=True)
-    (tmp_path / "file").touch()
-    with raises(FileError, tmp_path / "file", "is not a folder"):
-        train(config, out=tmp_path / "file" / "b")
 
 
 def test_diverging_run_stops_and_replaces_an_earlier_one_only_if_told(bars: Path, tmp_path: Path) -> None:
