@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -12,7 +11,7 @@ from facts import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dvspipe.base.errors import ConfigError, DataError, FileError
+from dvspipe.base.errors import ConfigError, DataError
 from dvspipe.base.gestures import GESTURES
 from dvspipe.events import GESTURE_SENSOR, SensorSize
 from dvspipe.formats import read
@@ -20,7 +19,6 @@ from dvspipe.recordings.info import info
 from dvspipe.synthesis import (
     GestureClip,
     Performance,
-    SynthesisRecord,
     draw_person,
     draws,
     gesture_frames,
@@ -29,7 +27,6 @@ from dvspipe.synthesis import (
     record_gesture,
     render_session,
     write_gestures,
-    write_recordings,
 )
 from dvspipe.synthesis.bodies import Limbs, build_limbs
 from dvspipe.synthesis.draws import Draw, read_movements
@@ -71,10 +68,6 @@ def render(name, person_seed=1, clip_seed=2, **settings):
     rng = np.random.default_rng(clip_seed)
     plan = plan_clip(GESTURES.index(name), rng, settings.get("duration_us", 1_500_000))
     return list(render_session(plan, person, rng, **settings))
-
-
-def images(*arguments, **settings):
-    return np.stack([frame.image for frame in render(*arguments, **settings)]).astype(int)
 
 
 def pose(name, seed, t=None) -> tuple[Person, Pose]:
@@ -384,12 +377,3 @@ def test_gesture_folder_has_labels_and_a_record(tmp_path: Path) -> None:
         "seed": 3,
         "duration_us": 100_000,
     }
-
-
-def test_recordings_are_written_by_processes_and_errors_propagate(tmp_path: Path) -> None:
-    work = {Path(f"{k}.txt"): partial(Path.write_text, data=str(k)) for k in range(4)}
-    assert write_recordings(tmp_path / "all", SynthesisRecord(kind="texts", seed=0), work, jobs=2).new == 4
-    assert (tmp_path / "all" / "3.txt").read_text() == "3"
-    (tmp_path / "file").touch()
-    with raises(FileError, tmp_path / "file", "is not a folder"):
-        write_few(tmp_path / "file" / "below")
