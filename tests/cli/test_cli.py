@@ -21,7 +21,6 @@ from dvspipe.cli.app import create_app, spell_options
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
 from dvspipe.synthesis import GestureClip, gesture_frames
-from dvspipe.video.opening import open_video
 from dvspipe.video.writing import write_video
 
 
@@ -240,17 +239,12 @@ def test_only_similar_names_are_suggested(words: list[str], suggested: str | Non
 
 
 def test_timestamps_need_their_unit_and_one_video(clip: Path, tmp_path: Path) -> None:
-    frames = len(list(open_video(clip).frames()))
-    start_us = 1_700_000_000_000_000
     times = tmp_path / "times.txt"
-    times.write_text("".join(f"{start_us + 10_000 * number}\n" for number in range(frames)))
+    times.write_text("".join(f"{1_700_000_000_000_000 + 10_000 * number}\n" for number in range(9)))
     failed = dvspipe("convert", clip, "-o", "a.h5", "--timestamps", times, cwd=tmp_path, code=2)
     assert "--time-unit UNIT" in failed.stderr
-    options = ("--timestamps", times, "--time-unit", "us")
-    dvspipe("convert", clip, "-o", "a.h5", *options, cwd=tmp_path)
-    t = read(tmp_path / "a.h5").t
-    assert start_us <= t[0] < t[-1] <= start_us + 10_000 * (frames - 1)
-    failed = dvspipe("convert", clip, tmp_path / "a.h5", "-o", "many", *options, cwd=tmp_path, code=2)
+    write(tmp_path / "a.h5", random_events(0, 20))
+    failed = dvspipe("convert", clip, "a.h5", "-o", "many", "--timestamps", times, cwd=tmp_path, code=2)
     assert mentions(failed.stderr, "timestamps", "2 sources")
 
 

@@ -305,13 +305,11 @@ def test_timeline_of_many_classes_has_bounded_size() -> None:
 
 def test_timeline_and_page_label_synthetic_recordings(tmp_path: Path) -> None:
     for synthetic in (True, False):
-        result = make_prediction("a.h5", synthetic=synthetic)
+        (result,) = draw_all(OutputFolder(tmp_path), ["a.h5"], synthetic=synthetic)
         for title in ("", "by day"):
             shown = plot_timeline(result, WINDOWS, CLASSES, title).get_suptitle()
             assert ("synthetic" in shown) == synthetic
             assert title in shown
-        files = OutputFolder(tmp_path).of("a.h5")
-        draw_recording(files, result, WINDOWS, RecordingView(SENSOR, [random_events(0, 100, SENSOR, 2_500_000)]))
         text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, [result]))
         assert ("(synthetic)" in text) == synthetic
 
@@ -392,24 +390,14 @@ def test_classification_page_works_without_labels_scores_pictures_or_layers(
     assert "repeated to 3.36 s" in text
 
 
-def test_page_shows_the_classified_region_unless_complete(tmp_path: Path) -> None:
+def test_page_shows_moved_regions_and_a_part_of_many_segments(tmp_path: Path) -> None:
     look = LookRow(t_us=None, left=53, top=4, width=82, height=82)
-    moved = look.model_copy(update={"t_us": 1000, "left": 60})
-    results = [
-        make_prediction(name, picture="160x120", looked_at=rows)
-        for name, rows in (("a.h5", [look]), ("b.h5", [look, moved]), ("c.h5", []))
-    ]
-    text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, results))
-    assert len(re.findall(r"region 82x82\+53\+4<", text)) == 2
-    assert "82x82" not in read_text(write_answers_page(OutputFolder(tmp_path), RUN, results[2:]))
-
-
-def test_long_segment_table_shows_the_number_of_omitted_rows(tmp_path: Path) -> None:
-    result = make_prediction("a.h5", segments=SEGMENTS * 100)
-    text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, [result]))
-    assert "300 segments" in text
-    assert len(re.findall(r"<tr><td>(?:drums|uncertain|&lt;script)", text)) == 200
-    assert mentions(text, "segments.csv")
+    for looked_at, shown in (([look, look.model_copy(update={"t_us": 1000})], 1), ([], 0)):
+        result = make_prediction(picture="160x120", looked_at=looked_at, segments=SEGMENTS * 100)
+        text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, [result]))
+        assert text.count("region 82x82+53+4<") == shown
+        assert mentions(text, "300 segments", "segments.csv")
+        assert len(re.findall(r"<tr><td>(?:drums|uncertain|&lt;script)", text)) == 200
 
 
 def test_missing_template_variable_is_an_error() -> None:
