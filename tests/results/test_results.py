@@ -19,7 +19,6 @@ from dvspipe.base.texts import TextTable
 from dvspipe.results import (
     Dependencies,
     EvaluationResult,
-    LookRow,
     OutputFolder,
     Prediction,
     RecordingFolder,
@@ -57,10 +56,6 @@ def store(folder: RecordingFolder, stored: Prediction) -> None:
 
 
 # Files
-
-
-def test_region_is_width_height_left_top() -> None:
-    assert str(LookRow(t_us=None, left=-8, top=40, width=128, height=96)) == "128x96-8+40"
 
 
 def test_prediction_survives_a_round_trip(tmp_path: Path) -> None:

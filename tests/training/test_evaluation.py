@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import BAR_SENSOR, SENSOR, moving_bar, random_events
+from conftest import BAR_SENSOR, SENSOR, moving_bar, random_events, write_bars
 from facts import mentions, raises, warnings_of
 from small_training import config_for
 from torch import Tensor, nn
@@ -34,13 +34,6 @@ def run(train_bars: Callable[..., TrainingRun]) -> TrainingRun:
 def alone(run: TrainingRun, tmp_path: Path) -> Path:
     """Copy the checkpoint of the run, without the files of the run."""
     return Path(shutil.copy(run.checkpoint, tmp_path / "w.safetensors"))
-
-
-def write_others(root: Path, names: tuple[str, ...], each: int) -> Path:
-    for label, name in enumerate(names):
-        for number in range(each):
-            write(root / name / f"{2 * number:02}.raw", moving_bar(label, 500 + number))
-    return root
 
 
 def test_run_is_evaluated_on_its_parts(run: TrainingRun, bars: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -77,7 +70,7 @@ def test_part_that_may_contain_trained_recordings_gives_a_warning(
         evaluate(alone, bars, part=part)
     assert warnings_of(caplog) == []
 
-    other = write_others(tmp_path / "other", run.test.classes, 5)
+    other = write_bars(tmp_path / "other", 5, run.test.classes, first=500)
     assert evaluate(alone, other).samples == 15
     evaluate(alone, bars, part="validation")
     assert [text.partition(":")[0] for text in warnings_of(caplog)] == ["folder other", f"folder {bars.name}"]
@@ -119,7 +112,7 @@ def test_classes_are_matched_by_name(run: TrainingRun, bars: Path, classes: tupl
 
 
 def test_unknown_classes_are_an_error(run: TrainingRun, tmp_path: Path) -> None:
-    write_others(tmp_path, ("x", "y"), 4)
+    write_bars(tmp_path, 4, ("x", "y"))
     with raises(DataError, "x", "y", "right", "left", "down"):
         evaluate(run.checkpoint, tmp_path)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import moving_bar
+from conftest import write_bars
 from facts import raises
 from small_training import Killed, config_for, contents, same_weights, weights_of
 
@@ -20,7 +20,6 @@ from dvspipe import train
 from dvspipe.base.errors import CheckpointError, ConfigError, DataError, FileError
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.datasets import open_dataset
-from dvspipe.formats import write
 from dvspipe.results import RunFolder, TrainingRun
 from dvspipe.training import TrainConfig
 
@@ -119,9 +118,7 @@ def test_recordings_of_a_resumed_run_may_move_but_not_change(
         train(config_for(Path("data"), epochs=2), out="a", on_epoch=Killed(1).after)
 
     monkeypatch.chdir(tmp_path)
-    for label, name in enumerate(("right", "left")):
-        for number in range(5):
-            write(tmp_path / "other" / name / f"{2 * number:02}.raw", moving_bar(label, 500 + number))
+    write_bars(tmp_path / "other", 5, first=500)
     with raises(DataError, "in/a/split.json", "folder other"):
         train("other", out="in/a", resume=True)
 

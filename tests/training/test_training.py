@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import moving_bar, random_events, write_digits, write_mnist
+from conftest import random_events, write_bars, write_digits, write_mnist
 from facts import raises
 from small_training import ONLINE, SMALL, Killed, config_for, same_weights, weights_of
 
@@ -110,10 +110,7 @@ def test_standardised_convolutions_start_like_batch_norm(bars: Path, tmp_path: P
 
 def test_evaluation_mode_matches_training_mode(tmp_path: Path) -> None:
     """With one update per epoch, running statistics would still be mostly their initial values."""
-    for label, name in enumerate(("right", "left", "down")):
-        for number in range(6):
-            write(tmp_path / "data" / name / f"{number:02}.raw", moving_bar(label, number))
-    config = config_for(tmp_path / "data", epochs=20, batch=32, shift_px=0)
+    config = config_for(write_bars(tmp_path / "data", 6), epochs=20, batch=32, shift_px=0)
     run = train(config, out=tmp_path / "run")
     printed = run.epochs[run.test.chosen_epoch - 1].train_accuracy
     assert run.test.train_accuracy == pytest.approx(printed, abs=0.02)
@@ -186,9 +183,7 @@ def test_losses_match_their_definitions() -> None:
 @pytest.mark.slow
 def test_every_optimiser_setting_affects_training(tmp_path: Path) -> None:
     """An unused setting would leave the weights after an epoch unchanged."""
-    for label, name in enumerate(("right", "left")):
-        for number in range(12):
-            write(tmp_path / "few" / name / f"{2 * number}.raw", moving_bar(label, number))
+    write_bars(tmp_path / "few", 12, ("right", "left"))
 
     def weights(name: str, **over: Any) -> torch.Tensor:
         with pytest.raises(KeyboardInterrupt):
