@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from commands import dvspipe
 from conftest import random_events
 from facts import mentions, raises, warnings_of
@@ -81,14 +82,10 @@ def test_part_is_where_the_hands_move() -> None:
 
 def test_rest_is_not_part_of_a_gesture(monkeypatch: pytest.MonkeyPatch) -> None:
     moving, resting = make_track(0.3, 1), make_track(0.0, 1)
-    after = resting.times_us + 4_000_000
-    both = {
-        name: np.concatenate([getattr(moving, name), getattr(resting, name)])
-        for name in moving.__dataclass_fields__
-        if name not in ("size", "times_us")
-    }
-    track = Track(np.concatenate([moving.times_us, after]), size=moving.size, **both)
-    monkeypatch.setattr("dvspipe.oneshot.learning.track", lambda *_, **__: track)
+    resting = replace(resting, times_us=resting.times_us + 4_000_000)
+    names = [name for name in moving.__dataclass_fields__ if name != "size"]
+    both = {name: np.concatenate([getattr(moving, name), getattr(resting, name)]) for name in names}
+    monkeypatch.setattr("dvspipe.oneshot.learning.track", lambda *_, **__: replace(moving, **both))
     start_s, stop_s = cut("up")[0].part_s
     assert start_s < 0.2
     assert 3.9 < stop_s < 4.9
@@ -130,11 +127,9 @@ def mirror_track(track: Track) -> Track:
     return replace(track, points_m=track.points_m[:, others] * (-1, 1, 1))
 
 
+@torch.no_grad()
 def _classify(joints: JointClassifier, curves: np.ndarray) -> list[float]:
-    import torch
-
-    with torch.no_grad():
-        return joints.network(torch.from_numpy(curves)).softmax(dim=1)[0].tolist()
+    return joints.network(torch.from_numpy(curves)).softmax(dim=1)[0].tolist()
 
 
 def test_hands_at_rest_are_other_gestures() -> None:
@@ -170,16 +165,13 @@ def test_joints_alone_decide(tmp_path: Path) -> None:
     learn(make_films(tmp_path, "up", "aside"), tmp_path / "mine")
     adviser = Classifier.load(tmp_path / "mine").adviser
     assert adviser is not None
-    track = make_track(*MOVES["up"])
-    start, end = np.array([1_000_000]), np.array([2_440_000])
-    joints = JointClassifier.load(RunFolder(tmp_path / "mine").joints)
     assert adviser.is_alone
+    joints = JointClassifier.load(RunFolder(tmp_path / "mine").joints)
+    track, span_us = make_track(*MOVES["up"]), np.array([[1_000_000], [2_440_000]])
     for events in ([[0.9, 0.05, 0.05]], [[0.3, 0.3, 0.4]]):
-        combined = joints.combine(np.array(events, np.float32), track, start, end)
-        assert int(combined.argmax()) == 1
+        assert joints.combine(np.array(events, np.float32), track, *span_us).argmax() == 1
     away = without_person(track, track.times_us > 500_000)
-    unknown = joints.combine(np.full((1, 3), 1 / 3, np.float32), away, start, end)
-    np.testing.assert_allclose(unknown, 1 / 3, atol=1e-6)
+    np.testing.assert_allclose(joints.combine(np.full((1, 3), 1 / 3, np.float32), away, *span_us), 1 / 3, atol=1e-6)
 
 
 def test_single_class_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

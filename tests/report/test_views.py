@@ -10,9 +10,7 @@ from conftest import SENSOR, random_events
 from facts import raises
 
 from dvspipe.base.errors import DvspipeError, FileError
-from dvspipe.formats import open_recording, write
-from dvspipe.formats.source import Extent
-from dvspipe.recordings.editing import select_part
+from dvspipe.formats import write
 from dvspipe.report import PreviewSettings, write_preview
 from dvspipe.report.views import view
 
@@ -32,14 +30,6 @@ def test_view_of_a_complete_recording_is_its_preview(path: Path, tmp_path: Path,
     span_us = int(EVENTS.t[0]), int(EVENTS.t[-1])
     write_preview([EVENTS], SENSOR, tmp_path / f"preview{suffix}", SETTINGS, span_us=span_us)
     assert (tmp_path / f"view{suffix}").read_bytes() == (tmp_path / f"preview{suffix}").read_bytes()
-
-
-def test_extent_of_a_part_counts_its_events(path: Path) -> None:
-    recording = open_recording(path)
-    part = select_part(recording, 1.0, 2.0)
-    inside = EVENTS.t[(EVENTS.t >= EVENTS.t[0] + 1_000_000) & (EVENTS.t < EVENTS.t[0] + 2_000_000)]
-    assert part.extent() == Extent(len(inside), int(inside[0]), int(inside[-1]))
-    assert select_part(recording).extent() == recording.extent()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import torch
 from facts import raises
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from small_training import Killed, config_for
+from small_training import Killed, config_for, same_weights
 
 from dvspipe import train
 from dvspipe.base.errors import ConfigError
@@ -58,9 +58,7 @@ def test_resumed_run_ends_with_the_same_weights(run: TrainingRun, bars: Path, tm
     with pytest.raises(KeyboardInterrupt):
         train(config_for(bars, **STDP), out=tmp_path / "a", progress=Killed(2))
     resumed = train(config_for(bars, **STDP), out=tmp_path / "a", resume=True)
-    (_, ours), (_, theirs) = (load_checkpoint(found.folder.last) for found in (resumed, run))
-    for name, tensor in theirs.state_dict().items():
-        assert torch.equal(ours.state_dict()[name], tensor), name
+    assert same_weights(tmp_path / "a", run.folder.path)
     assert resumed.test.confusion == run.test.confusion
 
 
@@ -75,11 +73,10 @@ def test_report_shows_the_kernels(run: TrainingRun) -> None:
 
 
 def test_checkpoint_classifies_recordings(run: TrainingRun, bars: Path) -> None:
-    classifier = Classifier.load(run.folder.path)
-    found = classifier.predict(bars / "test" / "right" / "00.raw")
-    assert found.class_name in classifier.config.classes
+    classifier, file = Classifier.load(run.folder.path), bars / "test" / "right" / "00.raw"
+    assert classifier.predict(file).class_name in classifier.config.classes
     with raises(ConfigError, "stateful"):
-        classifier.predict(bars / "test" / "right" / "00.raw", InferConfig(stateful=True))
+        classifier.predict(file, InferConfig(stateful=True))
 
 
 def test_readout_matches_scikit_learn() -> None:

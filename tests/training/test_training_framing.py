@@ -13,7 +13,7 @@ from facts import raises
 from dvspipe import evaluate, train
 from dvspipe.base.errors import ConfigError, DataError
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_config, save_checkpoint
-from dvspipe.datasets import DataConfig, open_dataset
+from dvspipe.datasets import open_dataset
 from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
@@ -127,15 +127,6 @@ def test_complete_frames_of_different_sizes_get_one_size(tmp_path: Path) -> None
     config = choose_settings(tmp_path)
     assert (config.size, config.roi) == ("180x120", "full")
     assert open_dataset(config).sensor == SensorSize(width=180, height=120)
-
-
-def test_framing_without_videos_is_refused() -> None:
-    for data, message in (
-        ({"data": "nmnist", "size": "34x34"}, ("size", "nmnist")),
-        ({"data": "gestures", "roi": "auto"}, ("roi", "gestures")),
-    ):
-        with raises(ConfigError, message):
-            open_dataset(DataConfig.model_validate(data))
 
 
 def test_fit_requires_a_size(movers: Path) -> None:
