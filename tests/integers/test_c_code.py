@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from c_targets import C_COMPILER, NETWORKS, TARGETS, Target, export_classifier, make_classifier
+from conftest import limit_files
 from facts import mentions, raises
 
 from dvspipe.base.errors import CheckpointError, ConfigError, FileError
@@ -78,17 +77,9 @@ def test_network_uses_only_stdint_and_string_and_is_kept(tmp_path: Path) -> None
     assert export_c(folder / "a8.safetensors", folder, overwrite=True)
 
 
-def test_full_disk_leaves_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_leaves_no_code(tmp_path: Path) -> None:
     make_classifier(**NETWORKS["zero"]).save(tmp_path / "a8.safetensors")
-    written: list[Path] = []
-
-    def write_text(path: Path, *_: object, **__: object) -> None:
-        written.append(path)
-        if len(written) == 3:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(Path, "write_text", write_text)
-    with raises(FileError, os.strerror(errno.ENOSPC)):
+    with raises(FileError, "code"), limit_files(5000):
         export_c(tmp_path / "a8.safetensors", tmp_path / "code")
     assert not (tmp_path / "code").exists()
 

@@ -13,12 +13,12 @@ from conftest import SENSOR, random_events
 from facts import raises
 from matplotlib.figure import Figure
 from records import make_prediction
+from test_pages import make_run
 
 from dvspipe import Events, animate, plot
 from dvspipe.base.errors import ConfigError
 from dvspipe.report import PLOTS, notebook
 from dvspipe.report.config import PreviewSettings
-from dvspipe.results import ActivityRecord, EpochRow, RunFolder, TestResult, TrainingRun
 
 
 def test_plot_returns_a_figure_that_notebooks_show() -> None:
@@ -28,14 +28,10 @@ def test_plot_returns_a_figure_that_notebooks_show() -> None:
     assert cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR).shape[1] // 2 == size["width"]
 
 
-def test_plot_accepts_predictions_and_runs() -> None:
+def test_plot_accepts_predictions_and_runs(tmp_path: Path) -> None:
     titles = [axes.get_title(loc="left") for axes in plot(make_prediction()).axes]
     assert titles == ["Probability", ""]
-    losses = {"train_loss": 1, "train_accuracy": 0.5, "val_loss": 1, "val_accuracy": 0.4}
-    row = EpochRow(epoch=1, learning_rate=0.1, seconds=1, rates={}, **losses)
-    test = TestResult.model_construct(title="N-MNIST", synthetic=True, synthetic_test=False, chosen_epoch=1)
-    run = TrainingRun(RunFolder(Path("runs")), "", (row,), test, ActivityRecord.model_construct())
-    assert [axes.get_title(loc="left") for axes in plot(run).axes][:2] == ["Loss", "Accuracy in %"]
+    assert [axes.get_title(loc="left") for axes in plot(make_run(tmp_path)).axes][:2] == ["Loss", "Accuracy in %"]
 
 
 def test_unknown_chart_or_setting_raises_config_error() -> None:

@@ -94,12 +94,6 @@ def test_rates_are_stacked_and_their_areas_are_the_numbers_of_events() -> None:
     assert area == pytest.approx([(~events.p).sum(), events.p.sum()])
 
 
-def test_legend_of_a_crowded_cloud_can_be_seen() -> None:
-    legend = plot_source("xyt", source_of(random_events(0, 30_000))).axes[0].get_legend()
-    assert legend is not None
-    assert min(handle.get_sizes()[0] for handle in legend.legend_handles) >= 25
-
-
 @pytest.mark.parametrize("kind", ["xyt", "rate"])
 def test_chart_without_events_is_drawn(tmp_path: Path, kind: PlotKind) -> None:
     assert draw_png(kind, source_of(), tmp_path / "a.png").min() < 100

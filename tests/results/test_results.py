@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from records import RUN, SEGMENTS, make_prediction
 
 from dvspipe.base.errors import FileError, FormatError
-from dvspipe.base.texts import TextTable
 from dvspipe.results import (
     Dependencies,
     EvaluationResult,
@@ -208,23 +207,13 @@ def test_wilson_interval_bounds_solve_the_five_percent_test(samples: int, data: 
         assert abs(share - end) == pytest.approx(1.959963984540054 * (end * (1 - end) / samples) ** 0.5, rel=1e-9)
 
 
-def evaluation(outcomes: dict[str, tuple[str, str]]) -> EvaluationResult:
-    """Return a result for two classes from the true and the predicted class of each recording."""
-    classes = ("clap", "wave")
-    confusion = tuple(
-        tuple(sum(pair == (label, predicted) for pair in outcomes.values()) for predicted in classes)
-        for label in classes
-    )
-    predictions = tuple(
-        RecordingPrediction(name=name, label=label, predicted=predicted, probabilities=(0.25, 0.75))
-        for name, (label, predicted) in outcomes.items()
-    )
+def evaluation(*predictions: RecordingPrediction) -> EvaluationResult:
     return EvaluationResult(
-        classes=classes,
-        confusion=confusion,
+        classes=("clap", "wave"),
+        confusion=((1, 1), (0, 5)),
         calibration_error=0,
         temperature=1,
-        data="4 recordings",
+        data="7 recordings",
         synthetic=False,
         trained_on="others",
         predictions=predictions,
@@ -234,25 +223,23 @@ def evaluation(outcomes: dict[str, tuple[str, str]]) -> EvaluationResult:
 def test_recordings_are_classified_by_the_mean_of_their_clips() -> None:
     """A long film is many clips, but one recording."""
     clips = [("a", "clap", (0.4, 0.6)), ("a", "clap", (0.9, 0.1))] + [("b", "wave", (0.7, 0.3))] * 5
-    result = evaluation({f"{k}": (label, "clap") for k, (_, label, _) in enumerate(clips)})
-    assert result.classify_recordings() is None
-    predictions = tuple(
+    predictions = [
         RecordingPrediction(name=f"{k}", label=label, predicted="clap", probabilities=shares, recording=recording)
         for k, (recording, label, shares) in enumerate(clips)
-    )
-    result = result.model_copy(update={"predictions": predictions})
+    ]
+    result = evaluation(*predictions)
     assert result.classify_recordings() == Share(correct=1, samples=2)
-    table, _, by_recording = result.describe()
-    assert isinstance(table, TextTable)
     low, high = wilson_interval(1, 2)
-    assert mentions(str(by_recording), "1 of 2", f"{low:.1%} to {high:.1%}")
+    assert mentions(str(result.describe()[-1]), "1 of 2", f"{low:.1%} to {high:.1%}")
 
-    gestures = tuple(prediction.model_copy(update={"recording": "film"}) for prediction in predictions)
-    assert result.model_copy(update={"predictions": gestures}).classify_recordings() is None
+    # Samples of unknown recordings, and several gestures of one film, are not clips.
+    for recording in (None, "film"):
+        others = [prediction.model_copy(update={"recording": recording}) for prediction in predictions]
+        assert evaluation(*others).classify_recordings() is None
 
 
 def test_predictions_are_written_as_a_table(tmp_path: Path) -> None:
-    evaluation({"a,b": ("clap", "wave"), "c": ("wave", "wave")}).write_table(tmp_path / "a.csv")
+    prediction = RecordingPrediction(name="a,b", label="clap", predicted="wave", probabilities=(0.25, 0.75))
+    evaluation(prediction).write_table(tmp_path / "a.csv")
     rows = list(csv.reader((tmp_path / "a.csv").read_text().splitlines()))
-    assert rows[0] == ["name", "label", "predicted", "p_clap", "p_wave"]
-    assert rows[1] == ["a,b", "clap", "wave", "0.25", "0.75"]
+    assert rows == [["name", "label", "predicted", "p_clap", "p_wave"], ["a,b", "clap", "wave", "0.25", "0.75"]]

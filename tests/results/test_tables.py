@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
 
 import pytest
+from conftest import limit_files
 from facts import raises
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,18 +72,11 @@ def test_invalid_record_is_an_error_and_not_found(tmp_path: Path) -> None:
             Share.read(path)
 
 
-def test_interrupted_write_keeps_the_previous_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.json"
-    record = Share(samples=4, correct=2)
+def test_full_disk_keeps_the_previous_record(tmp_path: Path) -> None:
+    path, record = tmp_path / "a.json", Share(samples=4, correct=2)
     record.write(path)
-
-    def full(*_: object, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(FileError, match="No space left"):
+    with raises(FileError, "a.json"), limit_files(5):
         record.model_copy(update={"correct": 3}).write(path)
-    monkeypatch.undo()
     assert Share.read(path) == record
     assert list(tmp_path.iterdir()) == [path]
 

@@ -21,7 +21,6 @@ from dvspipe.synthesis import (
     Performance,
     draw_person,
     draws,
-    gesture_frames,
     plan_clip,
     plan_session,
     record_gesture,
@@ -287,12 +286,6 @@ def test_session_performs_its_plan_with_rests():
     assert speed[performing[0], LEFT].mean() < 3 * speed[resting, LEFT].mean()  # the other arm
     assert speed[performing[1]].mean() > 5 * speed[resting].mean()
     assert np.ptp(wrists[resting], axis=0).max() < 0.12  # rest is always the same
-
-
-@pytest.mark.parametrize("label", [-1, 11])
-def test_label_out_of_range_is_an_error(label):
-    with raises(DataError, "label", label, "0", "10"):
-        gesture_frames(GestureClip(label, person=0, clip=0, seed=0))
 
 
 @pytest.mark.parametrize("plan", [[(0, 10), (5, 15)], [(10, 0)]])

@@ -22,6 +22,7 @@ from dvspipe.synthesis import (
     GestureClip,
     draw_person,
     film_gesture,
+    gesture_frames,
     record_film,
     write_gestures,
 )
@@ -130,10 +131,13 @@ def test_filmed_gesture_is_deterministic_and_fits_the_gesture_sensor(tmp_path: P
     assert len(events) > 100
 
 
-@pytest.mark.parametrize("label", [-2, -1, 11])
+@pytest.mark.parametrize("label", [-1, 11])
 def test_filming_a_label_out_of_range_is_an_error(label: int, tmp_path: Path) -> None:
+    clip = GestureClip(label, person=0, clip=0, seed=0)
     with raises(DataError, "gesture", "label", label, "0", "10"):
-        film_gesture(tmp_path / "film", GestureClip(label, person=0, clip=0, seed=0))
+        film_gesture(tmp_path / "film", clip)
+    with raises(DataError, "label", label, "0", "10"):
+        gesture_frames(clip)
     assert not list(tmp_path.iterdir())
 
 
