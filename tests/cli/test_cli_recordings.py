@@ -22,8 +22,6 @@ def test_cut_of_quiet_interval_is_empty(tmp_path: Path) -> None:
     said = dvspipe("cut", "a.h5", "-o", "b.h5", "--start-s", 1, "--stop-s", 2, cwd=tmp_path)
     assert len(read(tmp_path / "b.h5")) == 0
     assert "b.h5: " in said.stdout + said.stderr
-    said = dvspipe("cut", "a.h5", "-o", "c.h5", "--region", "3x3+5+2", cwd=tmp_path)
-    assert "c.h5: " in said.stdout + said.stderr
 
 
 def test_sensor_is_not_guessed_without_events(tmp_path: Path) -> None:

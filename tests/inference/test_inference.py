@@ -60,7 +60,7 @@ from dvspipe.results import (
     add_scores,
     read_rows,
 )
-from dvspipe.video.frames import Frame, frames_from_arrays
+from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
 
 BINS: dict[str, Any] = {"steps": 5, "step_us": 20_000}
@@ -265,16 +265,6 @@ def test_video_in_a_folder_has_the_noise_of_its_conversion(tmp_path: Path) -> No
     recording = classifier.predict(conversion.target)
     assert converted.result().events == film.events > 100
     assert np.array_equal(film.timeline.probabilities, recording.timeline.probabilities)
-
-
-def test_region_without_events_is_named_with_its_remedy(tmp_path: Path) -> None:
-    images = np.full((12, 48, 64), 40, np.uint8)
-    for k, image in enumerate(images):
-        image[:, 40 + k : 46 + k] = 200
-    write_video(tmp_path / "bar.webm", frames_from_arrays(images, fps=30))
-    with raises(DataError, "bar.webm", "20x20+2+4", "64x48", "roi", "full"):
-        untrained().predict(tmp_path / "bar.webm", InferConfig(roi="20x20+2+4"))
-    assert untrained().predict(tmp_path / "bar.webm", InferConfig(roi="full")).events > 50
 
 
 # Segments

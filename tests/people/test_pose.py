@@ -156,11 +156,10 @@ def test_arms_are_independent_of_yaw_and_position(seed: int, yaw: float) -> None
 
 def test_arm_axes_are_outwards_up_forwards() -> None:
     points = np.zeros((1, len(JOINTS), 3))
-    for name, x in (("right", -0.2), ("left", 0.2)):
-        points[:, JOINTS.index(f"{name}_shoulder")] = x, 0.0, 0.0
-        points[:, JOINTS.index(f"{name}_elbow")] = 2.5 * x, 0.0, 0.0  # 0.3 m outwards
-        points[:, JOINTS.index(f"{name}_wrist")] = 2.5 * x, 0.2, 0.0  # then 0.2 m up
-    points[:, JOINTS.index("left_wrist"), 1:] = 0.0, 0.2  # or 0.2 m forwards
+    arms_m = {"right": [(-0.2, 0, 0), (-0.5, 0, 0), (-0.5, 0.2, 0)], "left": [(0.2, 0, 0), (0.5, 0, 0), (0.5, 0, 0.2)]}
+    for side, places in arms_m.items():  # 0.3 m outwards, then 0.2 m up or forwards
+        for joint, place in zip(("shoulder", "elbow", "wrist"), places, strict=True):
+            points[:, JOINTS.index(f"{side}_{joint}")] = place
     arms = measure_arms(make_track(np.zeros(1, np.int64), points))
     assert arms.arm_m == pytest.approx(0.5)
     np.testing.assert_allclose([arms.right.elbow[0], arms.left.elbow[0]], [[0.6, 0, 0]] * 2, atol=1e-9)

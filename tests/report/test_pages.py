@@ -108,15 +108,14 @@ def test_confusion_matrix_has_counts_unless_it_has_many_classes() -> None:
 
 
 def test_wrong_predictions_and_kernels_are_pictures_of_both_polarities(tmp_path: Path) -> None:
-    image = EventImage(on=((0.0, 1.0),) * 3, off=((1.0, 0.0),) * 3)
+    on, off = ((0.0, 1.0),) * 3, ((1.0, 0.0),) * 3
     wrong = [WrongPrediction(name="a$.h5", label="left", predicted="$right", probability=0.9)]
-    draw_wrong(wrong, [image], tmp_path / "wrong.png")
-    kernels = ((((1.0, 0.0),) * 3, ((0.0, 1.0),) * 3),) * 17
-    draw_kernels([KernelRecord(name="lif1", channels=17, kernels=kernels)] * 2, tmp_path / "kernels.png")
-    for name in ("wrong.png", "kernels.png"):
-        picture = np.asarray(Image.open(tmp_path / name).convert("RGB"))
+    draw_wrong(wrong, [EventImage(on=on, off=off)], tmp_path / "wrong.png")
+    draw_kernels([KernelRecord(name="lif1", channels=17, kernels=((off, on),) * 17)] * 2, tmp_path / "kernels.png")
+    for path in tmp_path.iterdir():
+        picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
         for colour in ((214, 31, 38), (31, 95, 191)):
-            assert (np.abs(picture.astype(int) - colour).max(axis=2) < 3).sum() > 100
+            assert (np.abs(picture - colour).max(axis=2) < 3).sum() > 100
 
 
 def test_charts_accept_one_epoch_missing_values_and_any_name() -> None:

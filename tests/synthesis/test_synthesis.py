@@ -236,29 +236,15 @@ def test_pictures_do_not_depend_on_earlier_pictures():
     assert np.median(abs(pictures[0] - np.minimum(wall, 65535))) < 1.5  # the wall
 
 
-def paint(depths, caps=(False, False)):
-    """Paint two crossing bars on 12 x 7 pixels: horizontal with tone 1, vertical with tone 2."""
+@pytest.mark.parametrize(("depth", "shown"), [([0.0, 0.1], 2), ([0.1, 0.0], 1)])
+def test_nearer_limb_hides_the_farther_limb(depth, shown):
+    """Of two crossing bars on 12 x 7 pixels, the horizontal one has tone 1 and the vertical one tone 2."""
     picture = np.zeros((7, 12), np.float32)
-    ends = np.array([[[0.0, 3.5, 1], [12, 3.5, 1]], [[6, 0, 1], [6, 7, 1]]])
-    lit = np.zeros((2, 2))
-    limbs = Limbs(
-        ends=ends,
-        depth=np.array(depths, float),
-        lit=lit,
-        slide=np.zeros(2),
-        along=np.zeros((2, 2)),
-        girth=np.ones(2),
-        caps=np.array([caps, caps]),
-        tone=np.array([1.0, 2.0]),
-        texture=np.zeros(2, np.int64),
-    )
+    zeros, ends = np.zeros((2, 2)), np.array([[[0.0, 3.5, 1], [12, 3.5, 1]], [[6, 0, 1], [6, 7, 1]]])
+    caps, tone, texture = np.zeros((2, 2), bool), np.array([1.0, 2.0]), np.zeros(2, np.int64)
+    limbs = Limbs(ends, np.array(depth), zeros, zeros[0], zeros, np.ones(2), caps, tone, texture)
     paint_limbs(picture, limbs, np.ones((1, 64, 64), np.float32), 1.0)
-    return picture
-
-
-def test_nearer_limb_hides_the_farther_limb():
-    assert paint([0.0, 0.1])[3, 5] == paint([0.0, 0.1])[3, 6] == 2
-    assert paint([0.1, 0.0])[3, 5] == paint([0.1, 0.0])[3, 6] == 1
+    assert picture[3, 5] == picture[3, 6] == shown
 
 
 def test_only_fluorescent_light_flickers():
