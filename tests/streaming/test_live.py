@@ -208,19 +208,18 @@ def test_frames_of_a_webcam_are_classified_until_it_is_unplugged(
     class Camera:
         """Replacement for cv2.VideoCapture: a brighter picture every 2 ms, 200 times."""
 
-        def __init__(self, index: int) -> None:
-            self.index, self.number = index, 0
+        def __init__(self, _index: int) -> None:
+            self.number = 0
 
         def grab(self) -> bool:
-            threading.Event().wait(0.002)
+            time.sleep(0.002)
             self.number += 1
-            return self.index == 0 and self.number <= 200
+            return self.number <= 200
 
         def retrieve(self) -> tuple[bool, np.ndarray]:
             return True, np.full((BAR_SENSOR.height, BAR_SENSOR.width, 3), self.number, np.uint8)
 
-        def release(self) -> None:
-            self.index = -1
+        def release(self) -> None: ...
 
     monkeypatch.setattr("dvspipe.video.opencv.cv2.VideoCapture", Camera)
     answers = list[LiveAnswer]()
@@ -229,8 +228,6 @@ def test_frames_of_a_webcam_are_classified_until_it_is_unplugged(
             answers.append(answer)
     assert len(answers) > 1
     assert {answer.dropped for answer in answers} == {0}
-    with raises(VideoError, "camera 1"):
-        open_live("1")
 
 
 def test_sources_and_settings_are_checked_before_the_start(classifier: Classifier, tmp_path: Path) -> None:

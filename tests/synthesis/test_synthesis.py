@@ -174,20 +174,6 @@ def test_clockwise_is_up_left_down_in_the_picture(name, seed):
     assert 3 / 1.2 - 1.2 < turns < 3 / 0.7 + 0.5  # a circle takes 0.7 to 1.2 s, and there may be a pause
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_left_gestures_mirror_right_gestures(seed):
-    t, person = np.arange(0, 2, 0.01), draw_person(np.random.default_rng(seed))
-    for gesture, other in (
-        ("arm_clockwise", "arm_counter_clockwise"),
-        ("arm_counter_clockwise", "arm_clockwise"),
-        ("hand_wave", "hand_wave"),
-    ):
-        right = MOVEMENTS[f"right_{gesture}"](t, person, np.random.default_rng(seed)).right
-        left = MOVEMENTS[f"left_{other}"](t, person, np.random.default_rng(seed)).left
-        np.testing.assert_array_equal(right.wrist, left.wrist)  # in arm coordinates
-        np.testing.assert_array_equal(right.hand, left.hand)
-
-
 @pytest.mark.parametrize("seed", range(24))
 def test_clapping_hands_meet_in_front_of_the_body(seed):
     _, joints = pose("hand_clapping", seed)

@@ -116,19 +116,6 @@ def test_moving_person_is_framed_if_found_in_most_videos(movers: Path, tmp_path:
         choose_settings(tmp_path / "still")
 
 
-def test_complete_frames_of_different_sizes_get_one_size(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    for number in range(6):
-        scale = 4 + number % 2
-        path = tmp_path / "ab"[number % 2] / f"{number}.webm"
-        path.parent.mkdir(exist_ok=True)
-        noise = rng.integers(0, 255, (10, 24 * scale, 36 * scale), np.uint8)  # motion everywhere
-        write_video(path, [Frame(33_333 * k, image) for k, image in enumerate(noise)])
-    config = choose_settings(tmp_path)
-    assert (config.size, config.roi) == ("180x120", "full")
-    assert open_dataset(config).sensor == SensorSize(width=180, height=120)
-
-
 def test_fit_requires_a_size(movers: Path) -> None:
     with raises(ConfigError, "fit = scale"):
         open_dataset(config_for(movers, fit="scale"))
