@@ -73,25 +73,21 @@ def test_options_of_every_command_may_stand_anywhere(recording: Path, tmp_path: 
         assert "hdf5" in dvspipe(*words, cwd=tmp_path).stdout
 
 
-def test_json_output_has_one_object_per_file_and_failures_are_lines(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    events = random_events(1, 500)
-    write(tmp_path / "in" / "a.bin", events)
-    (tmp_path / "in" / "b.bin").write_bytes((tmp_path / "in" / "a.bin").read_bytes()[:-1])
-    done = dvspipe("convert", "in", "-o", "out", "--sensor", "12x7", "--json", "-j", 2, cwd=tmp_path, code=1)
-    assert "skipped: in/b.bin: " in done.stderr
-    [line] = done.stdout.splitlines()
-    facts = {"width": 12, "height": 7, "frames": 0, "events": 500, "duration_us": events.duration_us}
-    assert json.loads(line) == {"file": "out/a.h5"} | facts
-
-
-def test_mixed_folder_accepts_options_of_both_kinds(clip: Path, tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "a.webm").write_bytes(clip.read_bytes())
-    write(tmp_path / "in" / "b.bin", random_events(0, 20))
-    dvspipe("convert", "in", "-o", "out", "--resize", "16x12", "--sensor", "50x40", cwd=tmp_path)
-    sensors = [str(read(tmp_path / "out" / name).sensor) for name in ("a.h5", "b.h5")]
-    assert sensors == ["16x12", "50x40"]
+def test_mixed_folder_accepts_options_of_both_kinds_and_has_a_line_per_file(clip: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "a.webm").write_bytes(clip.read_bytes())
+    write(source / "b.bin", random_events(0, 500))
+    (source / "c.bin").write_bytes((source / "b.bin").read_bytes()[:-1])
+    options = "--resize", "16x12", "--sensor", "50x40", "--json", "-j", 2
+    done = dvspipe("convert", "in", "-o", "out", *options, cwd=tmp_path, code=1)
+    assert "skipped: in/c.bin: " in done.stderr
+    records = sorted(map(json.loads, done.stdout.splitlines()), key=lambda record: record["file"])
+    assert [(record["file"], record["width"], record["height"]) for record in records] == [
+        ("out/a.h5", 16, 12),
+        ("out/b.h5", 50, 40),
+    ]
+    assert (records[1]["frames"], records[1]["events"]) == (0, 500)
 
 
 LARGEST = Events([0, 10], [0, 32766], [0, 32766], [0, 1], SensorSize(width=32767, height=32767))
@@ -123,6 +119,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
     done = dvspipe("export", checkpoint, "-o", "a.nir", "--dt", "0.03", cwd=tmp_path)
     assert mentions(done.stdout, "a.nir", "0.03")
     dvspipe("export", checkpoint, "-o", "a.nir", cwd=tmp_path, code=2)
+    dvspipe("export", checkpoint, "-o", "a.nir", "--overwrite", cwd=tmp_path)
     dvspipe("train", "mine.yaml", "root=data", *SHORT, "epochs=1", cwd=tmp_path)
     assert (tmp_path / "runs" / "train" / "mine-2").is_dir()
     dvspipe("train", "mine.yaml", "root=data", "--out", run, cwd=tmp_path, code=2)

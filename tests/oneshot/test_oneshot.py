@@ -139,7 +139,7 @@ def test_hands_at_rest_are_other_gestures() -> None:
     assert int(np.argmax(_classify(joints, curves))) == 2
 
 
-def test_learnt_run_classifies_videos_alone(tmp_path: Path) -> None:
+def test_learnt_run_classifies_videos_by_joints_alone(tmp_path: Path) -> None:
     films = make_films(tmp_path, "up", "aside")
     learned = learn(films, tmp_path / "mine")
     assert learned.classes == ("aside", "up", OTHER)
@@ -154,24 +154,19 @@ def test_learnt_run_classifies_videos_alone(tmp_path: Path) -> None:
     ):
         with raises(ConfigError, "joints", "video"):
             classifier.predict(source, config)
-    for words in (["evaluate", "mine", "."], ["export", "mine", "-o", "mine.onnx"]):
-        assert mentions(dvspipe(*words, cwd=tmp_path, code=2).stderr, "mine", "joints")
-    with raises(FileError, "mine", "overwrite"):
-        learn(films, tmp_path / "mine")
-    assert learn(films, tmp_path / "mine", overwrite=True) == learned
-
-
-def test_joints_alone_decide(tmp_path: Path) -> None:
-    learn(make_films(tmp_path, "up", "aside"), tmp_path / "mine")
-    adviser = Classifier.load(tmp_path / "mine").adviser
-    assert adviser is not None
-    assert adviser.is_alone
+    assert classifier.adviser is not None
+    assert classifier.adviser.is_alone
     joints = JointClassifier.load(RunFolder(tmp_path / "mine").joints)
     track, span_us = make_track(*MOVES["up"]), np.array([[1_000_000], [2_440_000]])
     for events in ([[0.9, 0.05, 0.05]], [[0.3, 0.3, 0.4]]):
         assert joints.combine(np.array(events, np.float32), track, *span_us).argmax() == 1
     away = without_person(track, track.times_us > 500_000)
     np.testing.assert_allclose(joints.combine(np.full((1, 3), 1 / 3, np.float32), away, *span_us), 1 / 3, atol=1e-6)
+    for words in (["evaluate", "mine", "."], ["export", "mine", "-o", "mine.onnx"]):
+        assert mentions(dvspipe(*words, cwd=tmp_path, code=2).stderr, "mine", "joints")
+    with raises(FileError, "mine", "overwrite"):
+        learn(films, tmp_path / "mine")
+    assert learn(films, tmp_path / "mine", overwrite=True) == learned
 
 
 def test_single_class_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

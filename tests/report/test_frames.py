@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,6 @@ from dvspipe.formats import write
 from dvspipe.report.config import FrameSettings
 from dvspipe.report.frames import COLUMNS, frames
 from dvspipe.report.style import LIGHT
-from dvspipe.results.tables import read_csv
 
 EVENTS = random_events(1, 300, span_us=100_000)
 
@@ -67,13 +67,11 @@ def test_pictures_have_the_colours_of_the_preview_and_a_pixel_per_pixel(tmp_path
 def test_arrays_are_the_values_of_frames(tmp_path: Path, form: FrameForm) -> None:
     write(tmp_path / "a.h5", EVENTS)
     written(tmp_path / "a.h5", tmp_path / "out", form=form, format="npy", every_us=None, every_events=90)
-    _, rows_read = read_csv(tmp_path / "out" / "times.csv", 1 << 20)
-    lines = list(rows_read)
-    rows = [tuple(int(cells[name]) for name in COLUMNS[1:]) for _, cells in lines]
-    expected = list(encode_frames([EVENTS], FrameConfig(every_events=90, form=form)))
-    assert rows == [frame[:3] for frame in expected]
-    for (_, cells), frame in zip(lines, expected, strict=True):
-        assert np.array_equal(np.load(tmp_path / "out" / cells["file"]), frame.values)
+    rows = csv.DictReader((tmp_path / "out" / "times.csv").read_text().splitlines())
+    expected = encode_frames([EVENTS], FrameConfig(every_events=90, form=form))
+    for row, frame in zip(rows, expected, strict=True):
+        assert tuple(int(row[name]) for name in COLUMNS[1:]) == frame[:3]
+        assert np.array_equal(np.load(tmp_path / "out" / row["file"]), frame.values)
 
 
 def test_surfaces_are_pictures_of_the_last_polarity(tmp_path: Path) -> None:

@@ -116,13 +116,6 @@ def test_prediction_without_files_or_dependencies_is_incomplete(tmp_path: Path) 
     assert folder.find() is None
 
 
-def test_prediction_for_another_recording_is_an_error(tmp_path: Path) -> None:
-    folder = RecordingFolder(tmp_path)
-    store(folder, answer())
-    with raises(FileError, "/data/a.h5", "/data/b.h5", "overwrite", "out=OTHER_FOLDER"):
-        folder.find_current(NEEDED.model_copy(update={"source": "/data/b.h5"}))
-
-
 # Output folders
 
 

@@ -34,7 +34,7 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
     return [{name: cell for name, cell in row.items() if "seconds" not in name} for row in rows]
 
 
-@pytest.mark.parametrize("stop", [{"progress": Killed(1)}, {"progress": Killed(3)}, {"on_epoch": Killed(2).after}])
+@pytest.mark.parametrize("stop", [{"progress": Killed(1)}, {"progress": Killed(3)}, {"on_epoch": Killed(4).after}])
 def test_killed_run_resumes_to_the_same_weights(
     run: TrainingRun, bars: Path, tmp_path: Path, stop: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

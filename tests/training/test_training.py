@@ -54,13 +54,10 @@ def test_run_writes_its_records(run: TrainingRun, bars: Path) -> None:
 
 
 def test_run_records_network_activity(run: TrainingRun) -> None:
-    first, readout = run.activity.layers
+    first, _ = run.activity.layers
     assert (run.activity.steps, run.activity.step_us, run.activity.recordings) == (5, 20_000, 24)
     assert first.spikes_in == 24 * 400  # events of a bar
     assert first.operations == 24 * 400 * 6 * 3 * 3
-    assert first.rate is not None
-    assert readout.spikes_in == pytest.approx(first.rate * first.neurons * 5 * 24)
-    assert (readout.neurons, readout.rate) == (3, None)
 
 
 @pytest.mark.parametrize("rule", ONLINE_RULES)
