@@ -248,17 +248,13 @@ def test_excerpt_is_small_and_changes_with_the_sensor(video: Path, tmp_path: Pat
     assert films[0] != films[1]
 
 
-def test_video_is_written_in_every_format(video: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".h5", ".aedat4", ".webm", ".png"])
+def test_video_is_written_in_every_format(suffix: str, video: Path, tmp_path: Path) -> None:
     (tmp_path / "a.h5").write_bytes(b"")
-    events = None
-    for suffix in (".h5", ".aedat4", ".webm", ".png"):
-        path = tasks.write(video, suffix, ConvertConfig(), renew(tmp_path / "made"), ignore_progress)
-        assert path.name == f"my bar{suffix}"
-        if suffix in tasks.EVENT_SUFFIXES:
-            made = read(path)
-            assert events is None or made == events
-            events = made
-        assert path.stat().st_size > 1000
+    path = tasks.write(video, suffix, ConvertConfig(), renew(tmp_path / "made"), ignore_progress)
+    assert path.name == f"my bar{suffix}"
+    assert suffix not in tasks.EVENT_SUFFIXES or len(read(path)) > 1000
+    assert path.stat().st_size > 1000
 
 
 def test_part_of_a_recording_is_shown_and_written(tmp_path: Path) -> None:

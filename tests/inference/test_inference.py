@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from records import make_timeline
-from untrained import untrained_config, untrained_network
+from untrained import untrained_classifier as untrained
 
 import dvspipe.checkpoints.checkpoint
 import dvspipe.inference.classifier
@@ -62,14 +62,6 @@ from dvspipe.results import (
 )
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
-
-BINS: dict[str, Any] = {"steps": 5, "step_us": 20_000}
-
-
-def untrained(sensor: SensorSize = BAR_SENSOR, classes: tuple[str, ...] = BAR_CLASSES, **bins: Any) -> Classifier:
-    """Network with random weights and spike rates strictly between 0 and 1."""
-    config = untrained_config(BINS | bins, sensor, classes)
-    return Classifier(config, untrained_network(config))
 
 
 @pytest.fixture(scope="module")
@@ -500,12 +492,9 @@ def test_folder_is_classified_scored_and_drawn(tmp_path: Path, checkpoint: Path)
     assert len(written) == 5 + 2 * 7
     scores = TimeScores.read(out / "scores.json")
     assert scores.labels == 6
-    assert scores.segment_f1 is not None
-    assert scores.segment_f1 >= 0.9
-    assert scores.accuracy is not None
-    assert scores.accuracy >= 0.85
-    assert scores.median_delay_us is not None
-    assert scores.median_delay_us <= 101_000  # one window since the first event
+    assert (scores.segment_f1 or 0) >= 0.9
+    assert (scores.accuracy or 0) >= 0.85
+    assert 0 < (scores.median_delay_us or 0) <= 101_000  # one window since the first event
     shown = [segment.class_name for segment in read_rows(out / "deep/b.h5/segments.jsonl", SegmentRow)]
     assert shown == ["down", "uncertain", "right", "uncertain", "left"]
 

@@ -85,7 +85,7 @@ def test_rest_is_not_part_of_a_gesture(monkeypatch: pytest.MonkeyPatch) -> None:
     resting = replace(resting, times_us=resting.times_us + 4_000_000)
     names = [name for name in moving.__dataclass_fields__ if name != "size"]
     both = {name: np.concatenate([getattr(moving, name), getattr(resting, name)]) for name in names}
-    monkeypatch.setattr("dvspipe.oneshot.learning.track", lambda *_, **__: replace(moving, **both))
+    monkeypatch.setattr("dvspipe.oneshot.learning.track", lambda *_, **__: Track(size=moving.size, **both))
     start_s, stop_s = cut("up")[0].part_s
     assert start_s < 0.2
     assert 3.9 < stop_s < 4.9

@@ -12,7 +12,7 @@ from commands import dvspipe
 from conftest import moving_bar
 from facts import mentions
 from filmed import included, without_person
-from untrained import untrained_config, untrained_network
+from untrained import untrained_classifier
 
 from dvspipe.base.errors import CheckpointError, ConfigError, VideoError
 from dvspipe.base.gestures import GESTURES
@@ -47,8 +47,8 @@ def track_of(gesture: str, person: int, seconds: float = 1.6) -> Track:
 
 def untrained() -> Classifier:
     """Gesture classifier with random weights for 32 x 24 pixels."""
-    config = untrained_config({"steps": 5, "step_us": 20_000}, SensorSize(width=32, height=24), GESTURES)
-    return Classifier(config, untrained_network(config, gain=1.0), adviser=JointAdviser(included()))
+    adviser = JointAdviser(included())
+    return untrained_classifier(SensorSize(width=32, height=24), GESTURES, gain=1.0, adviser=adviser)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from facts import raises
 from filmed import included, make_track
 from numpy.typing import NDArray
-from untrained import untrained_config, untrained_network
+from untrained import untrained_classifier
 
 from dvspipe.base.errors import ConfigError
 from dvspipe.base.gestures import GESTURES
@@ -74,9 +74,8 @@ def test_joints_raise_the_probability_of_a_wave_while_they_are_known() -> None:
 
 def gestures(names: tuple[str, ...] = GESTURES) -> Classifier:
     """Return a classifier of 32 x 24 pixels with random weights."""
-    config = untrained_config({"steps": 5, "step_us": 20_000}, SensorSize(width=32, height=24), names)
     adviser = JointAdviser(included()) if names == GESTURES else None
-    return Classifier(config, untrained_network(config, gain=1.0), adviser=adviser)
+    return untrained_classifier(SensorSize(width=32, height=24), names, gain=1.0, adviser=adviser)
 
 
 def pushed(count: int) -> PushedSource:

@@ -78,14 +78,13 @@ def test_gif_loops_without_drift_of_durations(tmp_path: Path) -> None:
     assert sum(durations) == pytest.approx(len(durations) * 33.333, abs=5)
 
 
-@pytest.mark.parametrize("length", [1, 5])
+@pytest.mark.parametrize("length_us", [1000, 5000])
 @pytest.mark.parametrize("suffix", [".gif", ".png"])
-def test_preview_does_not_depend_on_chunk_size(tmp_path: Path, events: Events, length: int, suffix: str) -> None:
-    parts = [events.between(start, start + 1000 * length) for start in range(1_000_000, 1_030_000, 1000 * length)]
-    assert sum(map(len, parts)) == len(events)
+def test_preview_does_not_depend_on_chunk_size(tmp_path: Path, events: Events, length_us: int, suffix: str) -> None:
+    parts = (events.between(start, start + length_us) for start in range(1_000_000, 1_030_000, length_us))
     span = (int(events.t[0]), int(events.t[-1]))
     complete = write_preview([events], SENSOR, tmp_path / f"complete{suffix}", SETTINGS)
-    streamed = write_preview(iter(parts), SENSOR, tmp_path / f"parts{suffix}", SETTINGS, span_us=span)
+    streamed = write_preview(parts, SENSOR, tmp_path / f"parts{suffix}", SETTINGS, span_us=span)
     assert streamed.read_bytes() == complete.read_bytes()
 
 

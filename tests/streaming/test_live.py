@@ -19,7 +19,7 @@ import pytest
 from commands import dvspipe
 from conftest import BAR_SENSOR, moving_bar
 from facts import mentions, raises
-from untrained import untrained_config, untrained_network
+from untrained import untrained_classifier
 
 from dvspipe.base.errors import ConfigError, DataError, FileError, VideoError
 from dvspipe.base.interrupts import end_on_interrupt
@@ -44,8 +44,7 @@ FAST = 1e6  # speed of a replay that does not wait
 @pytest.fixture(scope="module")
 def classifier() -> Classifier:
     """Network with random weights."""
-    config = untrained_config({"steps": 5, "step_us": STEP_US})
-    return Classifier(config, untrained_network(config))
+    return untrained_classifier()
 
 
 @pytest.fixture(scope="module")

@@ -113,21 +113,19 @@ def test_synthetic_recordings_resemble_real_recordings_of_the_same_images(test_d
     """Tolerances are at least three times the measured deviations."""
     images, labels = read_mnist(test_data / "mnist", "train")
     files = sorted((test_data / "nmnist" / "Train").glob("*/*.bin"), key=lambda path: int(path.stem))[:40]
-    ratios, maps, nearest, on = [], [], [], []
+    figures = []
     for file in files:
         row = int(file.stem) - 1
         assert labels[row] == int(file.parent.name)
         real = read(file, hints=Hints(sensor=DIGIT_SENSOR))
         found = compare(real, record_digit(images[row], np.random.default_rng(row)))
-        ratios.append(found.events_ratio)
-        maps.append(found.map_correlation)
-        nearest.append(found.nearest_to_a_us)
-        on.append(found.on_share_b)
-    assert 0.9 < np.mean(ratios) < 1.1
-    assert np.std(ratios) < 0.15
-    assert np.mean(maps) > 0.93
-    assert np.mean(nearest) < 2_500
-    assert abs(np.mean(on) - 0.5) < 0.02
+        figures.append((found.events_ratio, found.map_correlation, found.nearest_to_a_us, found.on_share_b))
+    ratio, correlation, nearest_us, on_share = np.mean(figures, axis=0)
+    assert 0.9 < ratio < 1.1
+    assert np.std([figure[0] for figure in figures]) < 0.15
+    assert correlation > 0.93
+    assert nearest_us < 2_500
+    assert abs(on_share - 0.5) < 0.02
 
 
 GOOD = encode_idx(np.zeros((2, 7, 12), np.uint8))

@@ -92,7 +92,7 @@ def test_noise_drift_and_shake_change_the_frames() -> None:
     board = np.where(np.indices((48, 64)).sum(axis=0) // 8 % 2, 40_000, 20_000).astype(np.uint16)
 
     def filmed(**changes: float) -> NDArray[np.float64]:
-        frames = shoot(replace(STILL, **changes), lambda _: board, 800_000)  # type: ignore[arg-type]
+        frames = shoot(replace(STILL, **changes), lambda _: board, 800_000)
         assert [frame.t_us for frame in frames] == [40_000 * k for k in range(21)]
         return np.stack([frame.image.astype(float) for frame in frames])
 
