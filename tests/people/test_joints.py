@@ -22,7 +22,7 @@ from dvspipe.formats import write
 from dvspipe.inference import Classifier, InferConfig
 from dvspipe.people import JOINTS, Track, make_track
 from dvspipe.people.advice import JointAdviser
-from dvspipe.people.joints import CURVES, JOINT_STEPS, JointClassifier, average_logs, find_joints, sample_curves
+from dvspipe.people.joints import CURVES, JOINT_STEPS, JointClassifier, find_joints, sample_curves
 from dvspipe.synthesis.gestures import Performance, pose_person
 from dvspipe.synthesis.people import draw_person
 from dvspipe.video.frames import Frame
@@ -128,12 +128,6 @@ def test_window_without_person_keeps_the_order_of_events_and_is_less_certain() -
     assert combined[1].max() < by_events[1].max()
     assert combined[0, 0] > by_events[0, 0]
     np.testing.assert_allclose(combined.sum(axis=1), 1, atol=1e-5)
-
-
-@pytest.mark.parametrize("weight", [0.0, 1.0])
-def test_weight_0_or_1_selects_one_input(weight: float) -> None:
-    one, other = np.random.default_rng(1).dirichlet(np.ones(5), (2, 4)).astype(np.float32)
-    np.testing.assert_allclose(average_logs(one, np.log(other), weight), other if weight else one, atol=1e-6)
 
 
 def test_video_is_classified_by_joints_and_events(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:

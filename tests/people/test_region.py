@@ -111,14 +111,15 @@ def test_region_contains_the_shoulders_and_nearly_all_hands(hands: np.ndarray, u
     assert (away > square.side / 2 + 1e-9).sum() <= max(4, 0.04 * away.size)  # 1 % at each of four edges, at least one
 
 
-def test_region_grows_only_towards_a_hand() -> None:
-    right = np.full((12, 2, 2), np.nan)
-    right[:, 0] = (80.0, 0.0)
-    assert enclose_hands(right, 100.0) == pytest.approx((15.0, 0.0, 130.0))
-
-
-def test_hands_beyond_the_largest_region_are_cut_on_both_sides() -> None:
-    assert enclose_hands(np.array([[[-200.0, 0.0], [160.0, 0.0]]] * 12), 100.0) == pytest.approx((-20.0, 0.0, 140.0))
+@pytest.mark.parametrize(
+    ("right", "left", "square"),
+    [
+        ((80.0, 0.0), (np.nan, np.nan), (15.0, 0.0, 130.0)),  # grows towards the hand
+        ((-200.0, 0.0), (160.0, 0.0), (-20.0, 0.0, 140.0)),  # beyond the largest region
+    ],
+)
+def test_region_grows_towards_the_hands(right: tuple[float, ...], left: tuple[float, ...], square: object) -> None:
+    assert enclose_hands(np.array([[right, left]] * 12), 100.0) == pytest.approx(square)
 
 
 def test_hands_outside_the_film_do_not_enlarge_the_region() -> None:

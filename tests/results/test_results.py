@@ -156,8 +156,7 @@ def test_predictions_of_other_runs_are_not_found(tmp_path: Path) -> None:
     stored = read_rows(folder.predictions, Prediction)
     assert stored == tuple(each.model_copy(update={"segments": ()}) for each in found)
     (row, _) = csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines())
-    shown = {"file": "b.h5", "class": "drums", "t_start_us": "", "segment_count": "3", "duration_s": "1.5"}
-    assert {name: row[name] for name in shown} == shown
+    assert (row["class"], row["t_start_us"], row["segment_count"]) == ("drums", "", "3")
 
 
 # Scores

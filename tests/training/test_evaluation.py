@@ -40,19 +40,18 @@ def test_run_is_evaluated_on_its_parts(run: TrainingRun, bars: Path, caplog: pyt
     """For any seed of the data set."""
 
     def samples(part: EvaluatedPart, seed: int = 0) -> list[str]:
-        data = DataConfig(root=bars, seed=seed)
-        result = evaluate(run.folder.path, data, part=part)
+        result = evaluate(run.folder.path, DataConfig(root=bars, seed=seed), part=part)
         return [prediction.name for prediction in result.predictions]
 
     assert samples("validation", 0) == samples("validation", 1)
-    sizes = [len(samples("train")), len(samples("validation")), len(samples("test")), len(samples("all"))]
-    assert sizes == [54, 6, 24, 84]
+    parts: tuple[EvaluatedPart, ...] = ("train", "validation", "test", "all")
+    assert [len(samples(part)) for part in parts] == [54, 6, 24, 84]
     assert warnings_of(caplog) == []
 
     tested = evaluate(run.checkpoint, config_for(bars))
     assert tested.confusion == run.test.confusion
     assert tested.calibration_error == pytest.approx(run.test.calibration_error, abs=1e-6)
-    with raises(ConfigError, "tset", "train", "validation", "test", "all"):
+    with raises(ConfigError, "tset", *parts):
         evaluate(run.checkpoint, bars, part="tset")  # type: ignore[arg-type]
 
 
