@@ -122,16 +122,22 @@ def moving_bar(label: int, seed: int, windows: int = 1) -> Events:
     return Events(t, x, y, rng.integers(0, 2, t.size), BAR_SENSOR)
 
 
-def write_bar_parts(folder: Path) -> Path:
-    """Write class folders with 20 moving bars for training and 8 for the test; return the folder.
+def write_bars(root: Path, each: int, names: Iterable[str] = BAR_CLASSES, *, first: int = 0, windows: int = 1) -> Path:
+    """Write class folders of moving bars; return the folder.
 
     The numbers are even: reading a data set would compare files with consecutive numbers, 0.3 s of CPU.
     EVT files open 40 times faster than HDF5 files, and a short training opens its files more than it trains.
     """
-    for part, each, first in (("train", 20, 0), ("test", 8, 1000)):
-        for label, name in enumerate(BAR_CLASSES):
-            for number in range(each):
-                write(folder / part / name / f"{2 * number:02}.raw", moving_bar(label, first + number))
+    for label, name in enumerate(names):
+        for number in range(each):
+            write(root / name / f"{2 * number:02}.raw", moving_bar(label, first + number, windows))
+    return root
+
+
+def write_bar_parts(folder: Path) -> Path:
+    """Write 20 moving bars per class for training and 8 for the test; return the folder."""
+    write_bars(folder / "train", 20)
+    write_bars(folder / "test", 8, first=1000)
     return folder
 
 

@@ -10,11 +10,19 @@ from numpy.typing import NDArray
 
 from dvspipe.events import SensorSize
 from dvspipe.people import JOINTS, Track
+from dvspipe.people.joints import JointClassifier, find_joints
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
 
 FPS, SECONDS = 20, 4.0
 SIZE = SensorSize(width=160, height=120)
+
+
+def included() -> JointClassifier:
+    """Return the joint network of the included classifier."""
+    joints = find_joints("gesture")
+    assert joints is not None
+    return joints
 
 
 def make_film(path: Path, brightness: int = 90) -> Path:

@@ -11,6 +11,8 @@ from torch import nn
 from dvspipe.checkpoints.checkpoint import ClassifierConfig
 from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize
+from dvspipe.hooks import Adviser
+from dvspipe.inference import Classifier
 from dvspipe.networks import NetworkConfig
 
 
@@ -36,3 +38,16 @@ def untrained_network(config: ClassifierConfig, gain: float = 3.0) -> nn.Module:
         for parameter in network.parameters():
             parameter.mul_(gain)
     return network
+
+
+def untrained_classifier(
+    sensor: SensorSize = BAR_SENSOR,
+    classes: tuple[str, ...] = BAR_CLASSES,
+    *,
+    gain: float = 3.0,
+    adviser: Adviser | None = None,
+    **bins: object,
+) -> Classifier:
+    """Classifier of five steps of 20 ms with random weights."""
+    config = untrained_config({"steps": 5, "step_us": 20_000} | bins, sensor, classes)
+    return Classifier(config, untrained_network(config, gain), adviser=adviser)

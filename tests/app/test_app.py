@@ -30,7 +30,7 @@ from filmed import make_film, make_track
 from dvspipe.base.errors import ConfigError, DataError, DvspipeError, FileError, WorkerError
 from dvspipe.base.progress import Progress, ignore_progress
 from dvspipe.events.filter_config import FilterConfig
-from dvspipe.formats import open_recording, read, write
+from dvspipe.formats import read, write
 from dvspipe.recordings.config import ConvertConfig
 from dvspipe.recordings.info import info
 from dvspipe.video.frames import frames_from_arrays
@@ -248,35 +248,29 @@ def test_excerpt_is_small_and_changes_with_the_sensor(video: Path, tmp_path: Pat
     assert films[0] != films[1]
 
 
-def test_video_is_written_in_every_format(video: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".h5", ".aedat4", ".webm", ".png"])
+def test_video_is_written_in_every_format(suffix: str, video: Path, tmp_path: Path) -> None:
     (tmp_path / "a.h5").write_bytes(b"")
-    events = None
-    for suffix in (".h5", ".aedat4", ".webm", ".png"):
-        path = tasks.write(video, suffix, ConvertConfig(), renew(tmp_path / "made"), ignore_progress)
-        assert path.name == f"my bar{suffix}"
-        if suffix in tasks.EVENT_SUFFIXES:
-            made = read(path)
-            assert events is None or made == events
-            events = made
-        assert path.stat().st_size > 1000
+    path = tasks.write(video, suffix, ConvertConfig(), renew(tmp_path / "made"), ignore_progress)
+    assert path.name == f"my bar{suffix}"
+    assert suffix not in tasks.EVENT_SUFFIXES or len(read(path)) > 1000
+    assert path.stat().st_size > 1000
 
 
 def test_part_of_a_recording_is_shown_and_written(tmp_path: Path) -> None:
-    write(tmp_path / "a.h5", random_events(1, 6000))
-    span = info(tmp_path / "a.h5")
-    stop_s = round(span.duration_us * 0.5e-6, 6)
-    part = read_part(None, stop_s, f" {span.width - 2}x{span.height - 1}+1+0 ")
+    events = random_events(1, 6000)
+    write(tmp_path / "a.h5", events)
+    part = read_part(None, 0.05, " 10x6+1+0 ")
     filters = read_filters(hot=False, refractory_ms=1.0, activity_ms=0)
     assert filters == FilterConfig(refractory_us=1000)
-    whole = tasks.edit(tmp_path / "a.h5", part, FilterConfig(), ".h5", renew(tmp_path / "made"), ignore_progress)
+    whole = read(tasks.edit(tmp_path / "a.h5", part, FilterConfig(), ".h5", renew(tmp_path / "made"), ignore_progress))
     clean = tasks.edit(tmp_path / "a.h5", part, filters, ".csv", renew(tmp_path / "made"), ignore_progress)
-    sensor = open_recording(whole).sensor
-    assert (sensor.width, sensor.height) == (span.width - 2, span.height - 1)
-    assert 0 < len(clean.read_text().splitlines()) < len(read(whole)) < span.events
+    assert str(whole.sensor) == "10x6"
+    assert 0 < len(clean.read_text().splitlines()) < len(whole) < len(events)
     assert list(clean.parent.iterdir()) == [clean]
     for kind in (".png", ".webm", *tasks.CHARTS):
         assert tasks.look(tmp_path / "a.h5", part, kind, renew(tmp_path / "seen"), ignore_progress).stat().st_size
-    assert f"{span.events:,}" in tasks.describe(tmp_path / "a.h5", ignore_progress)
+    assert "6,000" in tasks.describe(tmp_path / "a.h5", ignore_progress)
     with pytest.raises(DvspipeError):
         tasks.edit(tmp_path / "a.h5", read_part(2.0, 1.0, ""), filters, ".h5", tmp_path, ignore_progress)
 

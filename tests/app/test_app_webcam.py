@@ -13,7 +13,7 @@ from conftest import BAR_CLASSES
 from facts import mentions
 from numpy.typing import NDArray
 from PIL import Image
-from untrained import untrained_config, untrained_network
+from untrained import untrained_classifier
 
 from dvspipe.base.errors import VideoError
 from dvspipe.events import Events, SensorSize
@@ -33,8 +33,7 @@ PATIENCE_S = 120.0  # test machines are slow and busy
 @pytest.fixture
 def webcam(monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveWebcam]:
     """Webcam with a network of random weights, which is never certain."""
-    config = untrained_config({"steps": 5, "step_us": 20_000})
-    classifier = Classifier(config, untrained_network(config, gain=1.0))
+    classifier = untrained_classifier(gain=1.0)
     monkeypatch.setattr(Classifier, "load", lambda _: classifier)
     opened = LiveWebcam("random", "random", SIZE)
     yield opened

@@ -63,7 +63,6 @@ def rewrite(path: Path, **texts: str) -> None:
         {"network": "stdp", "channels": (4, 6), "kernel": 3},
         {"network": "module"},
     ],
-    ids=lambda network: "-".join(map(str, network.values())),
 )
 def test_loaded_network_computes_the_same(tmp_path: Path, network: dict[str, Any]) -> None:
     config = make_config(**network)

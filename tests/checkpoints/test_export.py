@@ -171,16 +171,6 @@ def test_what_a_format_cannot_represent_is_one_line(
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
-def test_existing_file_is_kept_without_overwrite(tmp_path: Path) -> None:
-    checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", **CSNN)
-    (tmp_path / "a.nir").write_text("before")
-    with raises(FileError, "a.nir"):
-        export(checkpoint, tmp_path / "a.nir")
-    assert (tmp_path / "a.nir").read_text() == "before"
-    nodes = export(checkpoint, tmp_path / "a.nir", overwrite=True).nodes
-    assert len(nir.read(tmp_path / "a.nir").nodes) == len(nodes)
-
-
 @pytest.mark.parametrize(("library", "out"), [("nir", "a.nir"), ("onnx", "a.onnx"), ("onnxscript", "a.onnx")])
 def test_missing_library_names_the_extra(
     tmp_path: Path, library: str, out: str, monkeypatch: pytest.MonkeyPatch

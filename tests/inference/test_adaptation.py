@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,8 +134,5 @@ def test_command_writes_a_checkpoint_that_records_the_adaptation(
     assert adapted.digest == adapt(checkpoint, shifted).digest
 
     dvspipe(*command, cwd=tmp_path, code=2)
-    record = json.loads(dvspipe(*command, "--overwrite", "--json", cwd=tmp_path).stdout)
-    assert record["trained_on"] == adapted.config.trained_on
-    assert mentions(
-        dvspipe("adapt", checkpoint, shifted, "-o", "new.txt", cwd=tmp_path, code=2).stderr, "new.txt", ".safetensors"
-    )
+    said = dvspipe("adapt", checkpoint, shifted, "-o", "new.txt", cwd=tmp_path, code=2).stderr
+    assert mentions(said, "new.txt", ".safetensors")

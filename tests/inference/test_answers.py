@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from records import make_timeline
 
 from dvspipe.base.gestures import OTHER
 from dvspipe.inference.answers import Answer, find_answer, find_reason
@@ -19,22 +21,9 @@ from dvspipe.results import Timeline
 CLASSES = ("clap", "right_hand_wave", "left_hand_wave", OTHER)
 CLAP, RIGHT, LEFT, NOTHING = range(4)
 WINDOW_US = 1000
-HOP_US = 500
 
 
-def timeline_of(rows: Sequence[Sequence[float]]) -> Timeline:
-    starts = HOP_US * np.arange(len(rows))
-    counts = np.full(len(rows), 10)
-    return Timeline(
-        t_start_us=starts,
-        t_end_us=starts + WINDOW_US,
-        events=counts,
-        nearby_events=counts,
-        probabilities=np.array(rows, np.float32),
-        familiar=np.ones(len(rows), np.bool_),
-        hop_us=HOP_US,
-        lag_us=WINDOW_US // 2,
-    )
+timeline_of = partial(make_timeline, window_us=WINDOW_US, hop_us=500)
 
 
 def mostly(label: int, probability: float = 0.9) -> list[float]:

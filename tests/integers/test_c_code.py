@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from c_targets import C_COMPILER, NETWORKS, TARGETS, Target, export_classifier, make_classifier
+from conftest import limit_files
 from facts import mentions, raises
 
 from dvspipe.base.errors import CheckpointError, ConfigError, FileError
 from dvspipe.checkpoints.checkpoint import save_checkpoint
-from dvspipe.encoding import BinConfig, encode
+from dvspipe.encoding import BinConfig
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import write
 from dvspipe.inference.windows import slide
@@ -78,17 +77,9 @@ def test_network_uses_only_stdint_and_string_and_is_kept(tmp_path: Path) -> None
     assert export_c(folder / "a8.safetensors", folder, overwrite=True)
 
 
-def test_full_disk_leaves_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_leaves_no_code(tmp_path: Path) -> None:
     make_classifier(**NETWORKS["zero"]).save(tmp_path / "a8.safetensors")
-    written: list[Path] = []
-
-    def write_text(path: Path, *_: object, **__: object) -> None:
-        written.append(path)
-        if len(written) == 3:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(Path, "write_text", write_text)
-    with raises(FileError, os.strerror(errno.ENOSPC)):
+    with raises(FileError, "code"), limit_files(5000):
         export_c(tmp_path / "a8.safetensors", tmp_path / "code")
     assert not (tmp_path / "code").exists()
 
@@ -98,16 +89,17 @@ def check_program(target: Target, classifier: IntegerClassifier, folder: Path) -
     export_classifier(classifier, folder)
     checked = subprocess.run(target.build(folder, "check"), capture_output=True, text=True, check=True)
     assert mentions(checked.stdout, 6)
-    main, window_us = target.build(folder, "main"), classifier.bins.steps * classifier.bins.step_us
-    for seed, suffix in ((0, ".bin"), (1, ".bin"), (2, ".raw"), (3, ".raw")):
+    main = target.build(folder, "main")
+    for seed, suffix, gap_us in ((0, ".bin", 0), (1, ".bin", 0), (2, ".raw", 20_000), (3, ".raw", 320_000_000)):
         path, events = folder / f"{seed}{suffix}", draw_events(seed)
+        if gap_us:
+            events = concatenate([events, events.shift_time(gap_us)])
         write(path, events)
-        starts = range(int(events.t[0]), int(events.t[-1]) - window_us + 1, window_us)
-        windows = [encode(events, classifier.bins, start_us=start) for start in starts]
-        expected = [classifier.config.classes[run(classifier.network, counts)[-1].argmax()] for counts in windows]
+        *windows, _ = slide([events], classifier.bins, classifier.bins.tensor_us)  # the last one is incomplete
+        labels = [run(classifier.network, window.spikes.astype(np.uint8))[-1].argmax() for window in windows]
         with path.open("rb") as file:
             found = subprocess.run(main, stdin=file, capture_output=True, check=True)
-        assert found.stdout.decode().splitlines() == expected
+        assert found.stdout.decode().splitlines() == [classifier.config.classes[label] for label in labels]
 
 
 @pytest.mark.skipif(C_COMPILER is None, reason="no C compiler is installed")
@@ -124,22 +116,6 @@ def test_all_machines_compute_the_same(name: str, tmp_path: Path) -> None:
     if target.problem:
         pytest.skip(target.problem)
     check_program(target, make_classifier(bins=BinConfig(steps=6, step_us=1000), **NETWORKS["subtract"]), tmp_path)
-
-
-@pytest.mark.skipif(C_COMPILER is None, reason="no C compiler is installed")
-@pytest.mark.parametrize("gap_us", [20_000, 320_000_000])
-def test_program_skips_windows_without_events(gap_us: int, tmp_path: Path) -> None:
-    assert C_COMPILER is not None
-    classifier, events = make_classifier(**NETWORKS["zero"]), draw_events(3)
-    export_classifier(classifier, tmp_path)
-    later = Events(events.t + gap_us, events.x, events.y, events.p, events.sensor)
-    write(tmp_path / "gap.raw", concatenate([events, later]))
-    found = subprocess.run(
-        C_COMPILER.build(tmp_path, "main"), input=(tmp_path / "gap.raw").read_bytes(), capture_output=True, check=True
-    )
-    windows = list(slide([events, later], classifier.bins, classifier.bins.tensor_us))
-    labels = [run(classifier.network, window.spikes.astype(np.uint8))[-1].argmax() for window in windows[:-1]]
-    assert found.stdout.decode().splitlines() == [classifier.config.classes[label] for label in labels]
 
 
 @pytest.mark.skipif(C_COMPILER is None, reason="no C compiler is installed")

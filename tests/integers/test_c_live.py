@@ -98,17 +98,15 @@ def classify(classifier: IntegerClassifier, recording: Path) -> Timeline:
     return timeline
 
 
-def run_live(folder: Path, recording: Path) -> list[list[str]]:
-    """Compile live.c, and return the fields of each line that it prints for a recording."""
+def run_live(folder: Path, recording: Path) -> subprocess.CompletedProcess[str]:
+    """Compile live.c, and run it on a recording."""
     assert C_COMPILER is not None
     sources = [folder / name for name in ("live.c", "dvspipe_live.c", "dvspipe_network.c")]
     options = ["-ffp-contract=off", f"-DDVSPIPE_ENTER={ENTER}f", "-DDVSPIPE_HOLD_US=200000", "-DDVSPIPE_GAP_US=400000"]
     command: list[str | Path] = [*C_COMPILER.compiler, *FLAGS, *options, *sources, "-lm", "-o", folder / "live"]
     subprocess.run(command, check=True)
-
     with recording.open("rb") as file:
-        done = subprocess.run([folder / "live"], stdin=file, capture_output=True, text=True, check=True)
-    return [line.split() for line in done.stdout.splitlines()]
+        return subprocess.run([folder / "live"], stdin=file, capture_output=True, text=True, check=True)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +127,7 @@ def test_actions_equal_the_reference(
     config = ActionConfig(hold_s=0.2, gap_s=0.4)
     timeline = classify(classifier, tmp_path / "a.raw")
     expected: list[Action] = [*find_actions(answer(timeline, names), config)]
-    found = run_live(tmp_path, tmp_path / "a.raw")
+    found = [line.split() for line in run_live(tmp_path, tmp_path / "a.raw").stdout.splitlines()]
 
     assert len(expected) >= 4
     assert {action.class_name for action in expected} == classes
@@ -141,9 +139,8 @@ def test_impossible_events_are_ignored_and_counted(tmp_path: Path) -> None:
     export_classifier(make_classifier(bins=BINS, **(NETWORKS["zero"] | TIMES)), tmp_path)
     (tmp_path / "a.bin").write_bytes(bytes([3, 1, 0, 0, 9, 30, 1, 0, 0, 9, 3, 14, 0, 0, 9, 3, 1, 0, 0, 8]))
 
-    assert run_live(tmp_path, tmp_path / "a.bin") == []
-    with (tmp_path / "a.bin").open("rb") as file:
-        done = subprocess.run([tmp_path / "live"], stdin=file, capture_output=True, text=True, check=True)
+    done = run_live(tmp_path, tmp_path / "a.bin")
+    assert done.stdout == ""
     assert mentions(done.stderr, "3 events")
 
 

@@ -143,14 +143,19 @@ def test_scores_do_not_depend_on_the_division_into_parts(name: str) -> None:
         assert (integrators.cumsum(axis=0, dtype=np.int64) == run(compiled, counts)).all()
 
 
+@torch.no_grad()
+def find_logits(network: nn.Module, compiled: IntegerNetwork, counts: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
+    """Return the logits in integers and in floating point."""
+    found = compiled.readout.unit * np.stack([run(compiled, each)[-1] for each in counts]) / counts.shape[1]
+    return found, run_network(network, torch.from_numpy(counts).transpose(0, 1))[0].mean(0).numpy()
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_integers_follow_the_trained_network(name: str) -> None:
     """Rounding changes few spikes, and the logits by little on average; a single spike may change one logit more."""
     network, compiled = make_integer(**NETWORKS[name])
     counts = draw_counts(5, seed=1)
-    with torch.no_grad():
-        logits = run_network(network, torch.from_numpy(counts).transpose(0, 1))[0].mean(0).numpy()
-    found = compiled.readout.unit * np.stack([run(compiled, each)[-1] for each in counts]) / counts.shape[1]
+    found, logits = find_logits(network, compiled, counts)
     assert np.abs(found - logits).mean() < 0.05 * np.ptp(logits)
     changed, spikes = np.sum([measure_changes(network, compiled, each) for each in counts], axis=0).T
     assert (spikes > 0).all()
@@ -162,9 +167,7 @@ def test_readout_of_zeros_keeps_its_bias() -> None:
     counts = draw_counts(3)
     with torch.no_grad():
         list_layers(network)[-1].synapses.weight.zero_()
-        compiled = compile_network(network, torch.from_numpy(counts).transpose(0, 1))
-        logits = run_network(network, torch.from_numpy(counts).transpose(0, 1))[0].mean(0).numpy()
-    found = compiled.readout.unit * np.stack([run(compiled, each)[-1] for each in counts]) / counts.shape[1]
+    found, logits = find_logits(network, compile_network(network, torch.from_numpy(counts).transpose(0, 1)), counts)
     assert np.abs(found - logits).max() < 1e-3 * np.abs(logits).max()
 
 

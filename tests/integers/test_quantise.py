@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import torch
 from commands import dvspipe
+from conftest import write_bars
 from facts import mentions
+from untrained import untrained_config, untrained_network
 
-from dvspipe.checkpoints.checkpoint import ClassifierConfig, save_checkpoint
-from dvspipe.encoding import BinConfig
-from dvspipe.events import Events, SensorSize
-from dvspipe.formats import write
+from dvspipe.checkpoints.checkpoint import save_checkpoint
 from dvspipe.integers.c_code import C_FILES
 from dvspipe.integers.command import _read_data
 from dvspipe.networks import NetworkConfig
@@ -21,32 +18,17 @@ from dvspipe.training import TrainConfig
 
 
 def make_checkpoint(path: Path, network: NetworkConfig) -> None:
-    torch.manual_seed(0)
-    config = ClassifierConfig(
-        classes=("left", "right"), width=12, height=7, bins=BinConfig(steps=5, step_us=1000), network=network
-    )
-    save_checkpoint(path, config, config.build_network())
-
-
-def make_recordings(folder: Path, each: int) -> None:
-    rng = np.random.default_rng(0)
-    for name in ("left", "right"):
-        (folder / name).mkdir(parents=True)
-        for number in range(each):
-            t, x = np.sort(rng.integers(0, 5000, 300)), rng.integers(0, 6, 300) + 6 * (name == "right")
-            events = Events(
-                t=t, x=x, y=rng.integers(0, 7, 300), p=rng.random(300) < 0.5, sensor=SensorSize(width=12, height=7)
-            )
-            write(folder / name / f"{number}.h5", events)
+    config = untrained_config({"steps": 5, "step_us": 20_000}).model_copy(update={"network": network})
+    save_checkpoint(path, config, untrained_network(config, gain=1.0))
 
 
 def test_checkpoint_is_compiled_compared_and_written_as_c(tmp_path: Path) -> None:
-    network = NetworkConfig(channels=(3,), kernel=3, threshold=0.25, tau_mem_s=0.003, tau_readout_s=0.01)
+    network = NetworkConfig(channels=(3,), kernel=3, threshold=0.25, tau_mem_s=0.04, tau_readout_s=0.1)
     make_checkpoint(tmp_path / "net.safetensors", network)
-    make_recordings(tmp_path / "data", 3)
+    write_bars(tmp_path / "data", 3)
     done = dvspipe("quantise", "net.safetensors", "data", "--part", "all", "-o", "net8.safetensors", cwd=tmp_path)
-    weights = 3 * 2 * 9 + 2 * 3 * 3 * 6 + 4 * (3 + 3 + 2)
-    assert mentions(done.stdout, "lif1", "readout", weights, 2 * 3 * 7 * 12 + 24)
+    weights = 3 * 2 * 9 + 3 * 3 * 6 * 8 + 4 * (3 + 3 + 3)
+    assert mentions(done.stdout, "lif1", "readout", weights, f"{2 * 3 * 12 * 16 + 3 * 12:,}")
     again = dvspipe("quantise", "net.safetensors", "data", "-o", "net8.safetensors", cwd=tmp_path, code=2)
     assert mentions(again.stderr, "net8.safetensors", "overwrite")
     dvspipe("export", "net8.safetensors", "-o", "code", cwd=tmp_path)
@@ -55,7 +37,7 @@ def test_checkpoint_is_compiled_compared_and_written_as_c(tmp_path: Path) -> Non
 
 def test_network_that_cannot_be_compiled_is_one_line_with_its_layer(tmp_path: Path) -> None:
     make_checkpoint(tmp_path / "net.safetensors", NetworkConfig(network="stdp", channels=(3,), thresholds=(2,)))
-    make_recordings(tmp_path / "data", 1)
+    write_bars(tmp_path / "data", 1)
     command = ("quantise", "net.safetensors", "data", "--part", "all", "-o", "net8.safetensors")
     done = dvspipe(*command, cwd=tmp_path, code=2)
     assert mentions(done.stderr, "net.safetensors", "layer 0", "IntegrateAndFire")

@@ -13,6 +13,7 @@ import pytest
 import torch
 from facts import raises
 from hypothesis import given, settings
+from steps import Steps
 from torch import Tensor, nn
 
 from dvspipe.base.errors import ConfigError
@@ -33,12 +34,13 @@ DT = 1e-3
 SLOW = settings(max_examples=15, deadline=None)
 
 
-def box(draw: st.DrawFn) -> norse.LIFBoxParameters:
+def box(draw: st.DrawFn) -> Steps:
     """Neurons that spike."""
-    return norse.LIFBoxParameters(
+    p = norse.LIFBoxParameters(
         tau_mem_inv=torch.tensor(draw(st.floats(0.2, 1.0)) / DT, dtype=torch.float64),
         v_th=torch.tensor(draw(st.floats(0.02, 0.2)), dtype=torch.float64),
     )
+    return Steps(norse.LIFBoxCell(p, DT))
 
 
 @st.composite
@@ -55,45 +57,23 @@ def networks(draw: st.DrawFn, *, norms: bool = False) -> norse.SequentialState:
             nn.init.uniform_(norm.running_mean, -0.1, 0.1)  # type: ignore[arg-type]
             nn.init.uniform_(norm.running_var, 0.5, 2.0)  # type: ignore[arg-type]
             layers.append(norse.Lift(norm))
-        layers.append(draw(st.sampled_from([Box(box(draw)), norse.LIF(draw_lif(draw)), norse.LIFAdEx()])))
+        layers.append(draw(st.sampled_from([box(draw), norse.LIF(draw_lif(draw)), norse.LIFAdEx()])))
         if draw(st.booleans()):
             layers.append(norse.Lift(nn.AvgPool2d(2)))
             height, width = height // 2, width // 2
         before = channels
 
-    return norse.SequentialState(*layers, nn.Flatten(2), nn.Linear(before * height * width, 3), Box2()).double()
+    linear, readout = nn.Linear(before * height * width, 3), Steps(norse.LIBoxCell(dt=DT))
+    return norse.SequentialState(*layers, nn.Flatten(2), linear, readout).double()
 
 
 def draw_lif(draw: st.DrawFn) -> norse.LIFParameters:
     return norse.LIFParameters(v_th=torch.tensor(draw(st.floats(0.02, 0.2))))
 
 
-class Box(nn.Module):
-    """Norse's box LIF over time, as a user without dvspipe writes it."""
-
-    def __init__(self, p: norse.LIFBoxParameters) -> None:
-        super().__init__()
-        self.cell = norse.LIFBoxCell(p, DT)
-
-    def forward(self, x: Tensor, state: object = None) -> tuple[Tensor, object]:
-        steps = []
-        for current in x.unbind(0):
-            spikes, state = self.cell(current, state)
-            steps.append(spikes)
-        return torch.stack(steps), state
-
-
-class Box2(Box):
-    """Norse's leaky readout over time."""
-
-    def __init__(self) -> None:
-        nn.Module.__init__(self)
-        self.cell = norse.LIBoxCell(dt=DT)
-
-
 def as_lifted(network: norse.SequentialState) -> norse.SequentialState:
-    """Replace `Box` by Norse's `Lift` of its cell, which `fuse` knows."""
-    layers = [norse.Lift(layer.cell) if isinstance(layer, Box) else layer for layer in network]
+    """Replace `Steps` by Norse's `Lift` of its cell, which `fuse` knows."""
+    layers = [norse.Lift(layer.cell) if isinstance(layer, Steps) else layer for layer in network]
     return norse.SequentialState(*layers)
 
 

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from norse.torch.functional.reset import reset_subtract, reset_value
 from norse.torch.module.snn import SNN
+from steps import Steps
 from torch import Tensor, nn
 
 from dvspipe.networks import LIF, LIBox, LIFBox, reset_subtract_detached, reset_value_detached
@@ -73,21 +74,6 @@ def test_box_equals_norses_cell(p: norse.LIFBoxParameters, shape: tuple[int, ...
     currents = draw_currents(shape, seed)
     first = type(norse.LIFBoxCell().initial_state(currents[0]))(v=draw_currents(shape[1:], seed + 2))
     assert_equal(LIFBox(p, DT), Steps(norse.LIFBoxCell(p, DT)), currents, first)
-
-
-class Steps(nn.Module):
-    """Norse's cell, step by step, with a state."""
-
-    def __init__(self, cell: nn.Module) -> None:
-        super().__init__()
-        self.cell = cell
-
-    def forward(self, currents: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        outputs = []
-        for current in currents.unbind(0):
-            output, state = self.cell(current, state)
-            outputs.append(output)
-        return torch.stack(outputs), state
 
 
 @SLOW

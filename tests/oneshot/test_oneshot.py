@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from commands import dvspipe
 from conftest import random_events
 from facts import mentions, raises, warnings_of
@@ -61,8 +62,10 @@ def test_paths_without_films_are_errors(tmp_path: Path) -> None:
         list_films([tmp_path / "empty"])
     with raises(FileError, "notes.txt", ".txt"):
         list_films([tmp_path / "notes.txt"])
-    with raises(DataError, OTHER):
-        learn(make_films(tmp_path, OTHER), tmp_path / "mine")
+    for name in (OTHER, "still"):
+        with raises(DataError, name):
+            learn(make_films(tmp_path, name), tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
 
 
 def test_part_is_where_the_hands_move() -> None:
@@ -79,14 +82,10 @@ def test_part_is_where_the_hands_move() -> None:
 
 def test_rest_is_not_part_of_a_gesture(monkeypatch: pytest.MonkeyPatch) -> None:
     moving, resting = make_track(0.3, 1), make_track(0.0, 1)
-    after = resting.times_us + 4_000_000
-    both = {
-        name: np.concatenate([getattr(moving, name), getattr(resting, name)])
-        for name in moving.__dataclass_fields__
-        if name not in ("size", "times_us")
-    }
-    track = Track(np.concatenate([moving.times_us, after]), size=moving.size, **both)
-    monkeypatch.setattr("dvspipe.oneshot.learning.track", lambda *_, **__: track)
+    resting = replace(resting, times_us=resting.times_us + 4_000_000)
+    names = [name for name in moving.__dataclass_fields__ if name != "size"]
+    both = {name: np.concatenate([getattr(moving, name), getattr(resting, name)]) for name in names}
+    monkeypatch.setattr("dvspipe.oneshot.learning.track", lambda *_, **__: Track(size=moving.size, **both))
     start_s, stop_s = cut("up")[0].part_s
     assert start_s < 0.2
     assert 3.9 < stop_s < 4.9
@@ -128,11 +127,9 @@ def mirror_track(track: Track) -> Track:
     return replace(track, points_m=track.points_m[:, others] * (-1, 1, 1))
 
 
+@torch.no_grad()
 def _classify(joints: JointClassifier, curves: np.ndarray) -> list[float]:
-    import torch
-
-    with torch.no_grad():
-        return joints.network(torch.from_numpy(curves)).softmax(dim=1)[0].tolist()
+    return joints.network(torch.from_numpy(curves)).softmax(dim=1)[0].tolist()
 
 
 def test_hands_at_rest_are_other_gestures() -> None:
@@ -142,7 +139,7 @@ def test_hands_at_rest_are_other_gestures() -> None:
     assert int(np.argmax(_classify(joints, curves))) == 2
 
 
-def test_learnt_run_classifies_videos_alone(tmp_path: Path) -> None:
+def test_learnt_run_classifies_videos_by_joints_alone(tmp_path: Path) -> None:
     films = make_films(tmp_path, "up", "aside")
     learned = learn(films, tmp_path / "mine")
     assert learned.classes == ("aside", "up", OTHER)
@@ -157,6 +154,14 @@ def test_learnt_run_classifies_videos_alone(tmp_path: Path) -> None:
     ):
         with raises(ConfigError, "joints", "video"):
             classifier.predict(source, config)
+    assert classifier.adviser is not None
+    assert classifier.adviser.is_alone
+    joints = JointClassifier.load(RunFolder(tmp_path / "mine").joints)
+    track, span_us = make_track(*MOVES["up"]), np.array([[1_000_000], [2_440_000]])
+    for events in ([[0.9, 0.05, 0.05]], [[0.3, 0.3, 0.4]]):
+        assert joints.combine(np.array(events, np.float32), track, *span_us).argmax() == 1
+    away = without_person(track, track.times_us > 500_000)
+    np.testing.assert_allclose(joints.combine(np.full((1, 3), 1 / 3, np.float32), away, *span_us), 1 / 3, atol=1e-6)
     for words in (["evaluate", "mine", "."], ["export", "mine", "-o", "mine.onnx"]):
         assert mentions(dvspipe(*words, cwd=tmp_path, code=2).stderr, "mine", "joints")
     with raises(FileError, "mine", "overwrite"):
@@ -164,39 +169,11 @@ def test_learnt_run_classifies_videos_alone(tmp_path: Path) -> None:
     assert learn(films, tmp_path / "mine", overwrite=True) == learned
 
 
-def test_joints_alone_decide(tmp_path: Path) -> None:
-    learn(make_films(tmp_path, "up", "aside"), tmp_path / "mine")
-    adviser = Classifier.load(tmp_path / "mine").adviser
-    assert adviser is not None
-    track = make_track(*MOVES["up"])
-    start, end = np.array([1_000_000]), np.array([2_440_000])
-    joints = JointClassifier.load(RunFolder(tmp_path / "mine").joints)
-    assert adviser.is_alone
-    for events in ([[0.9, 0.05, 0.05]], [[0.3, 0.3, 0.4]]):
-        combined = joints.combine(np.array(events, np.float32), track, start, end)
-        assert int(combined.argmax()) == 1
-    away = without_person(track, track.times_us > 500_000)
-    unknown = joints.combine(np.full((1, 3), 1 / 3, np.float32), away, start, end)
-    np.testing.assert_allclose(unknown, 1 / 3, atol=1e-6)
-
-
-def test_command_prints_parts_and_test(tmp_path: Path) -> None:
-    make_films(tmp_path, "up", "aside", "still")
-    done = dvspipe("learn", "up.webm", "aside.webm", "-o", "mine", "--mirror", cwd=tmp_path)
-    assert mentions(done.stdout, "up.webm: up, 0.00 to", "left-out windows")
-    assert mentions(done.stderr, "run: mine", "dvspipe infer mine")
-    done = dvspipe("learn", "still.webm", "-o", "other", cwd=tmp_path, code=2)
-    assert done.stderr.startswith("dvspipe: still.webm: shows no movement")
-    assert not (tmp_path / "other").exists()
-
-
-def test_lack_of_other_gestures_and_short_films_are_warnings(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    up, aside, other = list_films(make_films(tmp_path, "up", "aside", OTHER))
-    short = replace(up, start_s=2.4)
-    for films, facts in (([up, aside], OTHER), ([up, other], None), ([short, other], ("up", "5 s"))):
-        warnings = learn(films, tmp_path / "mine", overwrite=True).warnings
-        assert list(warnings) == warnings_of(caplog)
-        assert [mentions(text, facts) for text in warnings] == ([] if facts is None else [True])
+def test_single_class_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for names, warned in ((("up",), 1), (("up", OTHER), 0)):
+        learn(make_films(tmp_path, *names), tmp_path / "mine", overwrite=True)
+        warnings = warnings_of(caplog)
+        assert [mentions(text, "up", OTHER) for text in warnings] == [True] * warned
 
 
 def test_joint_network_of_other_classes_is_refused(tmp_path: Path) -> None:

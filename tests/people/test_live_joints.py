@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from facts import raises
-from filmed import make_track
+from filmed import included, make_track
 from numpy.typing import NDArray
-from untrained import untrained_config, untrained_network
+from untrained import untrained_classifier
 
 from dvspipe.base.errors import ConfigError
 from dvspipe.base.gestures import GESTURES
@@ -17,7 +17,6 @@ from dvspipe.events import SensorSize
 from dvspipe.framing import FramingConfig
 from dvspipe.inference import Classifier, ClassifyConfig
 from dvspipe.people.advice import JointAdviser
-from dvspipe.people.joints import JointClassifier, find_joints
 from dvspipe.people.live import LiveJoints
 from dvspipe.people.network import InputSquare, Look, Sighting
 from dvspipe.streaming import LiveSession, PushedSource
@@ -30,12 +29,6 @@ FRAME_US = 50_000  # of the track
 SQUARE = InputSquare(80, 60, 150)
 WAVE = make_track(0.3, 0)
 NOBODY = Sighting(0.1, np.zeros((15, 2)), np.zeros((15, 3)), np.zeros(15), SQUARE)
-
-
-def included() -> JointClassifier:
-    joints = find_joints("gesture")
-    assert joints is not None
-    return joints
 
 
 def number_of(picture: NDArray[np.uint8]) -> int:
@@ -81,9 +74,8 @@ def test_joints_raise_the_probability_of_a_wave_while_they_are_known() -> None:
 
 def gestures(names: tuple[str, ...] = GESTURES) -> Classifier:
     """Return a classifier of 32 x 24 pixels with random weights."""
-    config = untrained_config({"steps": 5, "step_us": 20_000}, SensorSize(width=32, height=24), names)
     adviser = JointAdviser(included()) if names == GESTURES else None
-    return Classifier(config, untrained_network(config, gain=1.0), adviser=adviser)
+    return untrained_classifier(SensorSize(width=32, height=24), names, gain=1.0, adviser=adviser)
 
 
 def pushed(count: int) -> PushedSource:

@@ -1,4 +1,4 @@
-"""Framing of a person found by the pose network."""
+"""Framing of a person found by the pose network, and what the film says about a gesture."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from dvspipe.events import Region, SensorSize
 from dvspipe.framing import FramingConfig, open_source
 from dvspipe.framing.framing import Framing
 from dvspipe.people import JOINTS, Track, films
+from dvspipe.people.advice import find_film_reason
 from dvspipe.people.region import HAND_M, MAX_GROWTH, VIEW_M, enclose_hands, frame_person, measure_person
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
@@ -57,9 +58,10 @@ def track_of(
     return Track(250_000 * np.arange(N), points, px, sure, presence, yaws, people, PICTURE)
 
 
-def frame(track: Track) -> Framing | None:
+def frame(track: Track) -> Framing:
     path = frame_person(track)
-    return None if path is None else Framing.of(path, PICTURE, TARGET)
+    assert path is not None
+    return Framing.of(path, PICTURE, TARGET)
 
 
 def show_nobody(*_: object, **__: Any) -> Track:
@@ -75,7 +77,6 @@ def test_position_and_scale_are_measured_from_shoulders_and_torso(yaw: float) ->
 
 def test_still_person_is_framed_as_in_training_clips() -> None:
     framing = frame(track_of(np.full(12, 300.0)))
-    assert framing is not None
     assert framing.zoom == pytest.approx(128 / (VIEW_M * SCALE))
     track = framing.track()
     assert (track.left.size, track.size.width) == (1, round(VIEW_M * SCALE))
@@ -94,7 +95,6 @@ def test_still_person_is_framed_as_in_training_clips() -> None:
 )
 def test_hands_enlarge_the_region(hand: tuple[float, float], side_m: float, y: float) -> None:
     framing = frame(track_of(np.full(12, 300.0), hand=hand, y=y))
-    assert framing is not None
     assert 128 / framing.zoom == pytest.approx(side_m * SCALE)
 
 
@@ -111,27 +111,26 @@ def test_region_contains_the_shoulders_and_nearly_all_hands(hands: np.ndarray, u
     assert (away > square.side / 2 + 1e-9).sum() <= max(4, 0.04 * away.size)  # 1 % at each of four edges, at least one
 
 
-def test_region_grows_only_towards_a_hand() -> None:
-    right = np.full((12, 2, 2), np.nan)
-    right[:, 0] = (80.0, 0.0)
-    assert enclose_hands(right, 100.0) == pytest.approx((15.0, 0.0, 130.0))
-
-
-def test_hands_beyond_the_largest_region_are_cut_on_both_sides() -> None:
-    assert enclose_hands(np.array([[[-200.0, 0.0], [160.0, 0.0]]] * 12), 100.0) == pytest.approx((-20.0, 0.0, 140.0))
+@pytest.mark.parametrize(
+    ("right", "left", "square"),
+    [
+        ((80.0, 0.0), (np.nan, np.nan), (15.0, 0.0, 130.0)),  # grows towards the hand
+        ((-200.0, 0.0), (160.0, 0.0), (-20.0, 0.0, 140.0)),  # beyond the largest region
+    ],
+)
+def test_region_grows_towards_the_hands(right: tuple[float, ...], left: tuple[float, ...], square: object) -> None:
+    assert enclose_hands(np.array([[right, left]] * 12), 100.0) == pytest.approx(square)
 
 
 def test_hands_outside_the_film_do_not_enlarge_the_region() -> None:
     at_left_edge = track_of(np.full(12, 60.0), hand=(0.7, 0.1), y=CLOSE_Y)
     at_left_edge.confidence[:, JOINTS.index("left_wrist")] = 0.0
     framing = frame(at_left_edge)
-    assert framing is not None
     assert framing.zoom == pytest.approx(128 / (VIEW_M * SCALE))
 
 
 def test_region_is_at_most_the_complete_film() -> None:
     framing = frame(track_of(np.full(10, 300.0), scale=1000.0))
-    assert framing is not None
     assert framing.bounding_region() == Region.full(PICTURE)
     assert 128 / framing.zoom == pytest.approx(PICTURE.width)
 
@@ -140,7 +139,6 @@ def test_walking_person_is_followed_across_gaps() -> None:
     x, present = np.linspace(100, 500, 41), np.ones(41, bool)
     present[15:22] = False
     framing = frame(track_of(x, present=present))
-    assert framing is not None
     assert len(framing.t_us) == 34
     away = np.abs(framing.center[:, 0] - x[present])
     assert away.max() < 0.25 * VIEW_M * SCALE
@@ -151,7 +149,7 @@ def test_people_who_are_seldom_seen_or_tiny_and_patterns_are_not_framed() -> Non
     tiny = track_of(np.full(10, 300.0), scale=12.0)
     pattern = track_of(np.full(10, 300.0), confidence=0.1)
     for found in (seldom, tiny, pattern):
-        assert frame(found) is None
+        assert frame_person(found) is None
 
 
 def write_moving_bar(path: Path) -> None:
@@ -180,3 +178,19 @@ def test_person_takes_precedence_over_stronger_motion(tmp_path: Path, monkeypatc
     monkeypatch.setattr(films, "track_pictures", lambda *_, **__: track_of(np.full(4, 150.0)))
     found = open_source(tmp_path / "film.webm", TARGET, FramingConfig(roi="auto")).looked_at[0]
     assert found.left + found.width / 2 == pytest.approx(150, abs=2)
+
+
+def test_reasons_follow_from_the_person_in_the_film() -> None:
+    def reason(track: Track | None, class_name: str, start_us: int = 0) -> str:
+        return find_film_reason(track, class_name, start_us, start_us + 1_000_000)
+
+    still = np.full(20, 300.0)
+    assert reason(track_of(still), "clap") == ""
+    assert "nobody" in reason(None, "clap")
+    assert "8 px" in reason(track_of(still, scale=8 / 0.36), "clap")
+    outside = track_of(still)
+    outside.points_px[:, JOINTS.index("right_wrist"), 1] = PICTURE.height + 20
+    assert "right hand" in reason(outside, "right_hand_wave")
+    assert "right hand" in reason(outside, "clap")
+    assert reason(outside, "left_hand_wave") == ""
+    assert reason(outside, "clap", 30_000_000) == ""  # the hand may be outside at other times

@@ -22,6 +22,7 @@ from jinja2 import UndefinedError
 from matplotlib.collections import LineCollection
 from matplotlib.patches import StepPatch
 from PIL import Image
+from records import CLASSES, RUN, SCORES, SEGMENTS, make_layer, make_prediction
 
 from dvspipe.events import Events, SensorSize
 from dvspipe.hooks import RecordingView
@@ -30,7 +31,6 @@ from dvspipe.report import (
     PlotSource,
     answers,
     draw_recording,
-    pages,
     plot_source,
     write_answers_page,
     write_training_page,
@@ -40,43 +40,28 @@ from dvspipe.report.pages import environment, show_chart
 from dvspipe.report.style import DARK
 from dvspipe.report.timelines import MAX_CLASSES, plot_timeline
 from dvspipe.report.training_charts import draw_kernels, draw_wrong, plot_confusion, plot_curves
-from dvspipe.report.training_page import table_energy
 from dvspipe.results import (
     ActivityRecord,
     EpochRow,
     EventImage,
-    EventRates,
-    InferenceRun,
     KernelRecord,
-    LabelRow,
-    LayerActivity,
     LookRow,
     OutputFolder,
     Prediction,
     RunFolder,
-    SegmentRow,
     TestResult,
-    TimeScores,
     TrainingRun,
-    WindowRow,
     WrongPrediction,
     write_rows,
 )
 
 SENSOR = SensorSize(width=12, height=7)
-CLASSES = ["hand wave", "drums", "<script>alert(1)</script>", "$x$ & _y"]
+WINDOWS = make_prediction().to_windows()
 
 
 def webm_pictures(path: Path) -> list[Any]:
     capture = cv2.VideoCapture(str(path))
-    pictures: list[Any] = []
-    while len(pictures) < 1000:
-        ok, image = capture.read()
-        if not ok:
-            break
-        pictures.append(image[:, :, ::-1])
-    capture.release()
-    return pictures
+    return [image[:, :, ::-1] for _, image in iter(capture.read, (False, None))]
 
 
 def source_of(*chunks: Events) -> PlotSource:
@@ -109,35 +94,27 @@ def test_rates_are_stacked_and_their_areas_are_the_numbers_of_events() -> None:
     assert area == pytest.approx([(~events.p).sum(), events.p.sum()])
 
 
-def test_legend_of_a_crowded_cloud_can_be_seen() -> None:
-    legend = plot_source("xyt", source_of(random_events(0, 30_000))).axes[0].get_legend()
-    assert legend is not None
-    assert min(handle.get_sizes()[0] for handle in legend.legend_handles) >= 25
-
-
 @pytest.mark.parametrize("kind", ["xyt", "rate"])
 def test_chart_without_events_is_drawn(tmp_path: Path, kind: PlotKind) -> None:
     assert draw_png(kind, source_of(), tmp_path / "a.png").min() < 100
 
 
 def test_confusion_matrix_has_counts_unless_it_has_many_classes() -> None:
-    few, many = (plot_confusion(np.eye(K, dtype=int), CLASSES[:1] * K, width=5).axes[0] for K in (3, 60))
-    assert [text.get_text() for text in few.texts] == ["1"] * 3
-    assert few.texts[0].get_fontsize() >= 12
+    few, many = (plot_confusion(np.eye(K, dtype=int), ["a"] * K, width=5).axes[0] for K in (3, 60))
+    assert [(text.get_text(), text.get_fontsize() >= 12) for text in few.texts] == [("1", True)] * 3
     assert not many.texts
     np.testing.assert_allclose(np.asarray(few.images[0].get_alpha(), float), 0.9 * np.eye(3))
 
 
 def test_wrong_predictions_and_kernels_are_pictures_of_both_polarities(tmp_path: Path) -> None:
-    image = EventImage(on=((0.0, 1.0),) * 3, off=((1.0, 0.0),) * 3)
+    on, off = ((0.0, 1.0),) * 3, ((1.0, 0.0),) * 3
     wrong = [WrongPrediction(name="a$.h5", label="left", predicted="$right", probability=0.9)]
-    draw_wrong(wrong, [image], tmp_path / "wrong.png")
-    kernels = ((((1.0, 0.0),) * 3, ((0.0, 1.0),) * 3),) * 17
-    draw_kernels([KernelRecord(name="lif1", channels=17, kernels=kernels)] * 2, tmp_path / "kernels.png")
-    for name in ("wrong.png", "kernels.png"):
-        picture = np.asarray(Image.open(tmp_path / name).convert("RGB"))
+    draw_wrong(wrong, [EventImage(on=on, off=off)], tmp_path / "wrong.png")
+    draw_kernels([KernelRecord(name="lif1", channels=17, kernels=((off, on),) * 17)] * 2, tmp_path / "kernels.png")
+    for path in tmp_path.iterdir():
+        picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
         for colour in ((214, 31, 38), (31, 95, 191)):
-            assert (np.abs(picture.astype(int) - colour).max(axis=2) < 3).sum() > 100
+            assert (np.abs(picture - colour).max(axis=2) < 3).sum() > 100
 
 
 def test_charts_accept_one_epoch_missing_values_and_any_name() -> None:
@@ -151,26 +128,15 @@ def test_charts_accept_one_epoch_missing_values_and_any_name() -> None:
 
 def test_page_changes_the_colours_of_charts_with_its_theme() -> None:
     html = show_chart(lambda _: plot_source("rate", source_of(random_events(0, 50)), "a"), "")
-    assert "var(--on)" in html
-    assert "var(--off)" in html
-    assert "var(--ink)" in html
+    assert all(f"var(--{name})" in html for name in ("on", "off", "ink"))
     assert "#ffffff" not in html
     assert "http" not in html
 
 
 SAMPLES = 20
 LAYERS = (
-    LayerActivity(
-        name="lif1",
-        neurons=1000,
-        connections=50_000,
-        fan_out=250.0,
-        steps=3 * SAMPLES,
-        spikes_in=80.0 * SAMPLES,
-        rate=0.0125,
-        multiplies=False,
-    ),
-    LayerActivity(
+    make_layer(neurons=1000, connections=50_000, steps=3 * SAMPLES, spikes_in=80.0 * SAMPLES, rate=0.0125),
+    make_layer(
         name="readout",
         neurons=4,
         connections=4000,
@@ -178,17 +144,9 @@ LAYERS = (
         steps=3 * SAMPLES,
         spikes_in=37.5 * SAMPLES,
         rate=None,
-        multiplies=False,
     ),
 )
-
-
-ACTIVITY = ActivityRecord(
-    step_us=20_000,
-    steps=3,
-    recordings=SAMPLES,
-    layers=LAYERS,
-)
+ACTIVITY = ActivityRecord(step_us=20_000, steps=3, recordings=SAMPLES, layers=LAYERS)
 
 
 def make_epoch(epoch: int, **changes: Any) -> EpochRow:
@@ -258,16 +216,11 @@ def test_training_page_shows_the_results(training_page: Path) -> None:
     assert {path.name for path in training_page.parent.iterdir()} == {"report.html"}
 
 
-def test_training_page_is_self_contained_and_escaped(training_page: Path) -> None:
+def test_training_page_is_self_contained(training_page: Path) -> None:
     text = read_text(training_page)
     assert "http://" not in text
     assert "https://" not in text
     assert all(source.startswith("data:image/png;base64,") for source in re.findall(r'(?:src|href)="([^"#]+)"', text))
-    assert "<script" not in text
-    assert "<b>" not in text
-    assert "<i>" not in text
-    for name in ("hand wave", "drums", "&lt;script&gt;alert(1)&lt;/script&gt;", "$x$ &amp;  y", "a &lt; b"):
-        assert name in text
 
 
 def test_page_of_a_run_read_from_disk_is_the_same(tmp_path: Path) -> None:
@@ -275,15 +228,6 @@ def test_page_of_a_run_read_from_disk_is_the_same(tmp_path: Path) -> None:
     page = write_training_page(run).read_bytes()
     run.folder.report.unlink()
     assert write_training_page(TrainingRun.read(write_run(run))).read_bytes() == page
-
-
-def test_energy_is_operations_times_cost() -> None:
-    """20,000 and 150 additions of 0.9 pJ; inputs that are not counts need multiplications, 4.6 pJ."""
-    *rows, total = table_energy(LAYERS, SAMPLES).rows
-    assert rows == [("lif1", "0.0125", "20,000", "18 nJ"), ("readout", "–", "150", "135 pJ")]
-    assert total == ("Total", "", "20,150", "18.1 nJ")
-    (row, *_) = table_energy([LAYERS[0].model_copy(update={"multiplies": True})], SAMPLES).rows
-    assert row[-1] == "92 nJ"
 
 
 def test_file_name_outside_utf8_is_escaped_in_titles(tmp_path: Path) -> None:
@@ -294,112 +238,14 @@ def test_file_name_outside_utf8_is_escaped_in_titles(tmp_path: Path) -> None:
 
 
 def test_page_labels_synthetic_data_once(tmp_path: Path) -> None:
-    kinds = {
-        (True, True): "synthetic data",
-        (True, False): "synthetic training data",
-        (False, True): "synthetic test data",
-    }
-    for (train, test), kind in kinds.items():
+    kinds = "synthetic data", "synthetic training data", "synthetic test data"
+    for (train, test), kind in zip(((True, True), (True, False), (False, True)), kinds, strict=True):
         run = make_run(tmp_path, synthetic=train, synthetic_test=test)
-        assert run.test.kind_of_data == kind
-    text = read_text(write_training_page(run))
-    assert '<h1>Four gestures <span class="badge">synthetic test data</span></h1>' in text
-    assert text.count('<span class="badge">') == 1
+        text = read_text(write_training_page(run))
+        assert re.findall('<span class="badge">([^<]+)</span>', text) == [run.test.kind_of_data] == [kind]
 
 
 # The page of answers
-
-SCORES = TimeScores(
-    confusion=((0, 0, 0, 0), (0, 8, 2, 0), (0, 0, 7, 0), (0, 0, 0, 3)),
-    segments_found=2,
-    segments=2,
-    labels=2,
-    delays_us=(100_000, 200_000),
-)
-RUN = InferenceRun(
-    checkpoint="best.safetensors",
-    network="0" * 64,
-    trained_on="synthetic <b>",
-    classes=CLASSES,  # type: ignore[arg-type]
-    sensor="12x7",
-    window_us=200_000,
-    step_us=20_000,
-    hop_us=100_000,
-    stateful=False,
-    settings={"hop_us": 100_000},
-    versions={"dvspipe": "0.1.0"},
-)
-
-
-def make_prediction(name: str, **changes: Any) -> Prediction:
-    layer = LayerActivity(
-        name="lif1",
-        neurons=100,
-        connections=720,
-        fan_out=250.0,
-        steps=125,
-        spikes_in=12_000.0,
-        rate=0.1,
-        multiplies=False,
-    )
-    values = {
-        "file": name,
-        "folder": name,
-        "label": 1,
-        "class": CLASSES[1],
-        "probability": 0.8,
-        "certain": False,
-        "probabilities": [0.1, 0.8, 0.1, 0],
-        "events": 500,
-        "windows": 25,
-        "segments": make_segments(),
-        "t_first_us": 0,
-        "t_last_us": 2_499_999,
-        "rates": EventRates(start_us=0, bin_us=100_000, counts=(30,) * 25),
-        "classified_us": 2_500_000,
-        "layers": [layer],
-        "trained_on": "",
-        "labels": [
-            LabelRow(t_start_us=0, t_end_us=1_000_000, class_name=CLASSES[1]),
-            LabelRow(t_start_us=1_500_000, t_end_us=2_500_000, class_name=CLASSES[2]),
-        ],
-    }
-    return Prediction.model_validate(values | changes)
-
-
-def make_segments() -> tuple[SegmentRow, ...]:
-    """One second of `drums`, half a second without a certain class, and one second of the third class."""
-    return tuple(
-        SegmentRow(t_start_us=start_us, t_end_us=end_us, label=label, class_name=name, probability=0.8)
-        for start_us, end_us, label, name in (
-            (0, 1_000_000, 1, CLASSES[1]),
-            (1_000_000, 1_500_000, None, "uncertain"),
-            (1_500_000, 2_500_000, 2, CLASSES[2]),
-        )
-    )
-
-
-def make_windows() -> tuple[WindowRow, ...]:
-    rows: list[tuple[int, tuple[float, ...]]] = [
-        *[(1, (0, 1, 0, 0))] * 10,
-        *[(0, (0.25,) * 4)] * 5,
-        *[(2, (0, 0.4, 0.6, 0))] * 10,
-    ]
-    return tuple(
-        WindowRow(
-            t_start_us=100_000 * k,
-            t_end_us=100_000 * (k + 1),
-            label=label,
-            class_name=CLASSES[label],
-            probability=max(row),
-            entropy=0.0,
-            events=20,
-            probabilities=row,
-            t_from_us=100_000 * k,
-            t_to_us=100_000 * (k + 1),
-        )
-        for k, (label, row) in enumerate(rows)
-    )
 
 
 def draw_all(folder: OutputFolder, names: list[str], **changes: Any) -> list[Prediction]:
@@ -409,7 +255,7 @@ def draw_all(folder: OutputFolder, names: list[str], **changes: Any) -> list[Pre
     results = [make_prediction(name, **changes) for name in names]
     for result in results:
         files = folder.of(result.folder)
-        draw_recording(files, result, make_windows(), RecordingView(SENSOR, [events]))
+        draw_recording(files, result, WINDOWS, RecordingView(SENSOR, [events]))
     return results
 
 
@@ -425,7 +271,7 @@ def answers_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_timeline_draws_segments_and_labels_in_the_row_of_their_class() -> None:
-    top, bottom = plot_timeline(make_prediction("a.h5"), make_windows(), CLASSES).axes
+    top, bottom = plot_timeline(make_prediction("a.h5"), WINDOWS, CLASSES).axes
     spans = {}
     for lines in top.collections:
         assert isinstance(lines, LineCollection)
@@ -441,7 +287,7 @@ def test_timeline_draws_segments_and_labels_in_the_row_of_their_class() -> None:
 
 def test_timeline_of_many_classes_has_bounded_size() -> None:
     classes = [f"class{k}" for k in range(1000)]
-    rows = [row.model_copy(update={"probabilities": (0.0,) * 990 + (0.1,) * 10}) for row in make_windows()]
+    rows = [row.model_copy(update={"probabilities": (0.0,) * 990 + (0.1,) * 10}) for row in WINDOWS]
     figure = plot_timeline(make_prediction("a.h5", labels=None), rows, classes)
     assert len(figure.axes[0].get_yticks()) == MAX_CLASSES
     assert figure.get_figheight() < 15
@@ -449,13 +295,11 @@ def test_timeline_of_many_classes_has_bounded_size() -> None:
 
 def test_timeline_and_page_label_synthetic_recordings(tmp_path: Path) -> None:
     for synthetic in (True, False):
-        result = make_prediction("a.h5", synthetic=synthetic)
+        (result,) = draw_all(OutputFolder(tmp_path), ["a.h5"], synthetic=synthetic)
         for title in ("", "by day"):
-            shown = plot_timeline(result, make_windows(), CLASSES, title).get_suptitle()
+            shown = plot_timeline(result, WINDOWS, CLASSES, title).get_suptitle()
             assert ("synthetic" in shown) == synthetic
             assert title in shown
-        files = OutputFolder(tmp_path).of("a.h5")
-        draw_recording(files, result, make_windows(), RecordingView(SENSOR, [random_events(0, 100, SENSOR, 2_500_000)]))
         text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, [result]))
         assert ("(synthetic)" in text) == synthetic
 
@@ -474,7 +318,7 @@ def test_overlay_shows_the_film_and_the_region_left_of_the_events(tmp_path: Path
     result = make_prediction("a.h5", picture="12x7", looked_at=rows)
     files, events = OutputFolder(tmp_path).of("a.h5"), random_events(0, 500, SENSOR, 2_500_000)
     frames = ((k * 100_000, np.full((70, 120, 3), 200, np.uint8)) for k in range(25))
-    draw_recording(files, result, make_windows(), RecordingView(SENSOR, [events], frames))
+    draw_recording(files, result, WINDOWS, RecordingView(SENSOR, [events], frames))
     picture = webm_pictures(files.overlay)[8].astype(int)
     scale = 27  # 12 pixels are enlarged to at least 320
     pixels = picture[-7 * scale :]
@@ -484,24 +328,16 @@ def test_overlay_shows_the_film_and_the_region_left_of_the_events(tmp_path: Path
         assert np.abs(half[3 * scale, 4 * scale - 3 : 4 * scale] - DARK.bar).max(axis=1).min() < 60
 
 
-def test_classification_page_is_self_contained_and_escaped(tmp_path: Path) -> None:
-    text = read_text(make_answers(tmp_path, ["a <b>.h5", "deep/b.h5"]))
+def test_classification_page_is_self_contained(tmp_path: Path) -> None:
+    text = read_text(make_answers(tmp_path, ["a.h5", "deep/b.h5"]))
     assert "http://" not in text
     assert "https://" not in text
     sources = re.findall(r'src="([^"]*)"', text)
     assert [source.split(";")[0] for source in sources].count("data:video/webm") == 2
     assert all(source.startswith("data:") for source in sources)
-    assert text.count("<script") == 1  # the script of the page
-    assert "<b>" not in text
     assert text.count('<span class="badge">synthetic training data</span>') == 1
     assert text.count("<video controls") == text.count('preload="auto"') == 2  # a picture before it is played
-    assert mentions(text, "2 recordings", "a &lt;b&gt;.h5", "90.0%", "1.000", "150 ms")
-
-
-def test_page_names_training_data_once(tmp_path: Path) -> None:
-    run = RUN.model_copy(update={"trained_on": "folder a, 9 recordings; then folder a, 9 recordings; then folder b"})
-    page = write_answers_page(OutputFolder(tmp_path), run, [make_prediction("a.h5")])
-    assert "trained on folder a, 9 recordings; then folder b<" in read_text(page)
+    assert mentions(text, "2 recordings", "90.0%", "1.000", "150 ms")
 
 
 def test_names_with_markup_are_escaped(tmp_path: Path) -> None:
@@ -510,18 +346,15 @@ def test_names_with_markup_are_escaped(tmp_path: Path) -> None:
     results = draw_all(folder, [f"{evil}.h5"], scores=SCORES, **{"class": CLASSES[2], "label": 2})
     run = RUN.model_copy(update={"checkpoint": evil, "trained_on": evil, "settings": {evil: evil}})
     text = read_text(write_answers_page(folder, run, results))
-    assert text.count("<script") == 1
-    for words in (
-        f"{escape(evil)}.h5",
-        escape(CLASSES[2]),
-        f"<p>{escape(evil)}, for a sensor",
-        f"trained on {escape(evil)}",
-    ):
+    assert text.count("<script") == 1  # the script of the page
+    for words in (f"{escape(evil)}.h5", escape(CLASSES[2]), f"{escape(evil)}, for", f"trained on {escape(evil)}"):
         assert words in text
-    training = make_run(tmp_path / "run", title=evil, data=evil, command=evil, findings=[evil])
+    training = make_run(tmp_path / "run", title=evil, data=evil, command=evil, findings=[evil], machine={evil: evil})
     text = read_text(write_training_page(training))
     assert "<script" not in text
+    assert "<b>" not in text  # a setting
     assert text.count(escape(evil)) >= 5
+    assert escape(CLASSES[2]) in text
 
 
 @pytest.mark.parametrize(
@@ -534,9 +367,11 @@ def test_names_with_markup_are_escaped(tmp_path: Path) -> None:
 def test_classification_page_works_without_labels_scores_pictures_or_layers(
     tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    run = RUN.model_copy(update={"stateful": True, "hop_us": None, "trained_on": "recordings"})
+    trained_on = "folder a; then folder a; then folder b"
+    run = RUN.model_copy(update={"stateful": True, "hop_us": None, "trained_on": trained_on})
     result = make_prediction("a.h5", **({"reason": "too small", "warnings": ("repeated to 3.36 s",)} | changes))
     text = read_text(write_answers_page(OutputFolder(tmp_path), run, [result]))
+    assert "trained on folder a; then folder b<" in text
     assert "<h2>Scores" not in text
     assert "<video" not in text
     assert "ynthetic" not in text
@@ -545,37 +380,20 @@ def test_classification_page_works_without_labels_scores_pictures_or_layers(
     assert "repeated to 3.36 s" in text
 
 
-def test_page_shows_the_classified_region_unless_complete(tmp_path: Path) -> None:
+def test_page_shows_moved_regions_and_a_part_of_many_segments(tmp_path: Path) -> None:
     look = LookRow(t_us=None, left=53, top=4, width=82, height=82)
-    moved = look.model_copy(update={"t_us": 1000, "left": 60})
-    results = [
-        make_prediction(name, picture="160x120", looked_at=rows)
-        for name, rows in (("a.h5", [look]), ("b.h5", [look, moved]), ("c.h5", []))
-    ]
-    text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, results))
-    assert len(re.findall(r"region 82x82\+53\+4<", text)) == 2
-    assert "82x82" not in read_text(write_answers_page(OutputFolder(tmp_path), RUN, results[2:]))
-
-
-def test_long_segment_table_shows_the_number_of_omitted_rows(tmp_path: Path) -> None:
-    result = make_prediction("a.h5", segments=make_segments() * 100)
-    text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, [result]))
-    assert "300 segments" in text
-    assert len(re.findall(r"<tr><td>(?:drums|uncertain|&lt;script)", text)) == 200
-    assert mentions(text, "segments.csv")
+    for looked_at, shown in (([look, look.model_copy(update={"t_us": 1000})], 1), ([], 0)):
+        result = make_prediction(picture="160x120", looked_at=looked_at, segments=SEGMENTS * 100)
+        text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, [result]))
+        assert text.count("region 82x82+53+4<") == shown
+        assert mentions(text, "300 segments", "segments.csv")
+        assert len(re.findall(r"<tr><td>(?:drums|uncertain|&lt;script)", text)) == 200
 
 
 def test_missing_template_variable_is_an_error() -> None:
     template = environment().from_string("{{ missing }}{{ present.missing }}")
     with pytest.raises(UndefinedError, match="missing"):
         template.render(present=RUN)
-
-
-def test_all_templates_are_packaged_and_load() -> None:
-    names = {path.name for path in (Path(pages.__file__).parent / "templates").iterdir()}
-    assert names == set(environment().list_templates())
-    for name in names:
-        environment().get_template(name)
 
 
 def test_page_is_written_in_bounded_memory(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from conftest import random_events
 from facts import raises
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageSequence
+from test_pages import webm_pictures
 
 from dvspipe.base.errors import EventError, FileError
 from dvspipe.events import Events, SensorSize
@@ -47,23 +48,7 @@ def pixel(image: Any, x: int, y: int) -> tuple[int, ...]:
 
 def gif_pictures(path: Path) -> list[Any]:
     with Image.open(path) as image:
-        pictures: list[Any] = []
-        for number in range(getattr(image, "n_frames", 1)):
-            image.seek(number)
-            pictures.append(np.asarray(image.convert("RGB")))
-    return pictures
-
-
-def webm_pictures(path: Path) -> list[Any]:
-    capture = cv2.VideoCapture(str(path))
-    pictures: list[Any] = []
-    while len(pictures) < 1000:
-        ok, image = capture.read()
-        if not ok:
-            break
-        pictures.append(image[:, :, ::-1])
-    capture.release()
-    return pictures
+        return [np.asarray(picture.convert("RGB")) for picture in ImageSequence.Iterator(image)]
 
 
 @pytest.mark.parametrize(
@@ -86,35 +71,28 @@ def test_gif_loops_without_drift_of_durations(tmp_path: Path) -> None:
     t = np.arange(0, 1_000_000, 1000)
     events = Events(t, t % 12, t % 7, t % 2, SENSOR)
     path = write_preview([events], SENSOR, tmp_path / "a.gif", PreviewSettings(side_px=16))
-    durations = []
     with Image.open(path) as image:
         assert image.info["loop"] == 0
-        for number in range(getattr(image, "n_frames", 1)):
-            image.seek(number)
-            durations.append(image.info["duration"])
+        durations = [picture.info["duration"] for picture in ImageSequence.Iterator(image)]
     assert set(durations) == {30, 40}
     assert sum(durations) == pytest.approx(len(durations) * 33.333, abs=5)
 
 
-@pytest.mark.parametrize("length", [1, 5])
+@pytest.mark.parametrize("length_us", [1000, 5000])
 @pytest.mark.parametrize("suffix", [".gif", ".png"])
-def test_preview_does_not_depend_on_chunk_size(tmp_path: Path, events: Events, length: int, suffix: str) -> None:
-    parts = [events.between(start, start + 1000 * length) for start in range(1_000_000, 1_030_000, 1000 * length)]
-    assert sum(map(len, parts)) == len(events)
+def test_preview_does_not_depend_on_chunk_size(tmp_path: Path, events: Events, length_us: int, suffix: str) -> None:
+    parts = (events.between(start, start + length_us) for start in range(1_000_000, 1_030_000, length_us))
     span = (int(events.t[0]), int(events.t[-1]))
     complete = write_preview([events], SENSOR, tmp_path / f"complete{suffix}", SETTINGS)
-    streamed = write_preview(iter(parts), SENSOR, tmp_path / f"parts{suffix}", SETTINGS, span_us=span)
+    streamed = write_preview(parts, SENSOR, tmp_path / f"parts{suffix}", SETTINGS, span_us=span)
     assert streamed.read_bytes() == complete.read_bytes()
 
 
-@pytest.mark.parametrize("colours", ["light", "dark"])
-def test_on_is_red_and_off_is_blue_on_every_background(tmp_path: Path, events: Events, colours: Any) -> None:
-    settings = PreviewSettings(window_us=10_000, colours=colours, side_px=120)
+def test_preview_has_a_dark_background_on_request(tmp_path: Path, events: Events) -> None:
+    settings = PreviewSettings(window_us=10_000, colours="dark", side_px=120)
     picture = gif_pictures(write_preview([events], SENSOR, tmp_path / "a.gif", settings))[0]
-    on, off, nothing = pixel(picture, 3, 1), pixel(picture, 5, 2), pixel(picture, 0, 6)
-    assert (on, off, nothing) == tuple(getattr(EVENT_PALETTES[colours], name) for name in ("on", "off", "background"))
-    assert on[0] > on[2]
-    assert off[0] < off[2]
+    palette = EVENT_PALETTES["dark"]
+    assert [pixel(picture, *at) for at in ((3, 1), (5, 2), (0, 6))] == [palette.on, palette.off, palette.background]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +122,7 @@ def test_colours_are_mixed_from_the_background_to_the_polarity(strength: float, 
     assert paint(np.array([[strength]]), palette)[0, 0] == pytest.approx(expected, abs=0.51)
 
 
-@pytest.mark.parametrize("name", ["a.avi", "a"])
+@pytest.mark.parametrize("name", ["a.avi", "a", "a.h5"])
 def test_unknown_preview_suffix_lists_the_supported_ones(tmp_path: Path, events: Events, name: str) -> None:
     with raises(FileError, name, ".webm", ".mp4", ".gif", ".png"):
         write_preview([events], SENSOR, tmp_path / name)
@@ -169,27 +147,18 @@ def test_chunk_of_another_sensor_is_an_error(tmp_path: Path) -> None:
         write_preview([Events.empty(SensorSize(width=13, height=7))], SENSOR, tmp_path / "a.gif")
 
 
-def test_file_in_place_of_the_output_folder_is_named(tmp_path: Path) -> None:
-    (tmp_path / "nowhere").touch()
-    with raises(FileError, tmp_path / "nowhere", "is not a folder"):
-        write_preview([], SENSOR, tmp_path / "nowhere" / "a.gif")
-
-
-@pytest.mark.parametrize("speed", [0.25, 2.0])
-def test_speed_shortens_the_preview(tmp_path: Path, events: Events, speed: float) -> None:
-    write_preview([events], SENSOR, tmp_path / "a.webm", PreviewSettings(window_us=50_000, speed=speed, side_px=16))
-    capture = cv2.VideoCapture(str(tmp_path / "a.webm"))
-    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(20 * speed, rel=0.01)
-    capture.release()
-
-
-def test_number_of_pictures_follows_speed_and_fps(tmp_path: Path) -> None:
-    """One second at twice the speed and 20 pictures per second gives ten pictures."""
-    events = Events([0, 999_999], [0, 1], [0, 0], [1, 1], SENSOR)
-    path = write_preview([events], SENSOR, tmp_path / "a.gif", PreviewSettings(speed=2, fps=20, side_px=16))
-    assert len(gif_pictures(path)) == 10
-    with Image.open(path) as image:
-        assert image.info["duration"] == 50
+@pytest.mark.parametrize(
+    ("settings", "pictures", "fps"),
+    [({"speed": 2, "fps": 20}, 10, 20), ({"speed": 0.25, "window_us": 50_000}, 20, 5)],
+)
+def test_pictures_of_a_second_follow_speed_and_fps(
+    tmp_path: Path, settings: dict[str, Any], pictures: int, fps: float
+) -> None:
+    events = random_events(0, 1000, span_us=1_000_000)
+    path = write_preview([events], SENSOR, tmp_path / "a.webm", PreviewSettings(side_px=16, **settings))
+    capture = cv2.VideoCapture(str(path))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == pictures
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(fps, rel=0.01)
 
 
 def test_long_pause_is_shortened(tmp_path: Path) -> None:
@@ -206,6 +175,7 @@ def test_video_is_shown_beside_the_events(tmp_path: Path, events: Events) -> Non
     )
     path = write_preview([events], SENSOR, tmp_path / "a.gif", SETTINGS, beside=tmp_path / "v.webm")
     pictures = gif_pictures(path)
+    assert pictures[0].shape[1] == 2 * 12 * SCALE
     assert pictures[0][60, 40].mean() < 40
     assert pictures[2][60, 40].mean() > 210
     wide = pictures[0][:, -12 * SCALE :]
@@ -224,16 +194,13 @@ def test_video_beside_the_events_keeps_its_colours(name: str, tmp_path: Path, ev
 
 
 def test_preview_of_a_part_shows_recording_times(tmp_path: Path) -> None:
-    events = random_events(0, 3000, span_us=1_000_000)
+    events, span_us = random_events(0, 900, span_us=300_000), (3_000_000, 3_300_000)
+    part = events.shift_time(3_000_000)
     for name in ("a.gif", "a.png"):
-        begin = write_preview([events], SENSOR, tmp_path / name, SETTINGS, span_us=(0, 1_000_000)).read_bytes()
-        part = events.shift_time(3_000_000)
-        since = write_preview(
-            [part], SENSOR, tmp_path / name, SETTINGS, span_us=(3_000_000, 4_000_000), zero_us=3_000_000
-        )
-        assert since.read_bytes() == begin
-        later = write_preview([part], SENSOR, tmp_path / name, SETTINGS, span_us=(3_000_000, 4_000_000), zero_us=0)
-        assert later.read_bytes() != begin
+        begin = write_preview([events], SENSOR, tmp_path / name, SETTINGS, span_us=(0, 300_000)).read_bytes()
+        for zero_us in span_us[0], 0:
+            path = write_preview([part], SENSOR, tmp_path / name, SETTINGS, span_us=span_us, zero_us=zero_us)
+            assert (path.read_bytes() == begin) == (zero_us > 0)
 
 
 @given(st.lists(st.integers(0, 10**7), min_size=1, max_size=30, unique=True), st.floats(0.1, 10))

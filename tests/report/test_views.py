@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import SENSOR, random_events
 from facts import raises
 
-from dvspipe.base.errors import DvspipeError, FileError
-from dvspipe.formats import open_recording, write
-from dvspipe.formats.source import Extent
-from dvspipe.recordings.editing import select_part
+from dvspipe.base.errors import FileError
+from dvspipe.formats import write
 from dvspipe.report import PreviewSettings, write_preview
 from dvspipe.report.views import view
 
@@ -32,31 +29,6 @@ def test_view_of_a_complete_recording_is_its_preview(path: Path, tmp_path: Path,
     span_us = int(EVENTS.t[0]), int(EVENTS.t[-1])
     write_preview([EVENTS], SENSOR, tmp_path / f"preview{suffix}", SETTINGS, span_us=span_us)
     assert (tmp_path / f"view{suffix}").read_bytes() == (tmp_path / f"preview{suffix}").read_bytes()
-
-
-def test_extent_of_a_part_counts_its_events(path: Path) -> None:
-    recording = open_recording(path)
-    part = select_part(recording, 1.0, 2.0)
-    inside = EVENTS.t[(EVENTS.t >= EVENTS.t[0] + 1_000_000) & (EVENTS.t < EVENTS.t[0] + 2_000_000)]
-    assert part.extent() == Extent(len(inside), int(inside[0]), int(inside[-1]))
-    assert select_part(recording).extent() == recording.extent()
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments", "facts"),
-    [
-        ("a.gif", {"chart": "rate"}, ("a.gif", ".gif", ".png")),
-        ("a.jpg", {}, ("a.jpg", ".webm", ".mp4", ".gif", ".png")),
-        ("a.png", {"chart": "rate", "config": PreviewSettings(speed=2)}, ("speed", "chart")),
-        ("a.h5", {}, ("a.h5", ".webm")),
-    ],
-)
-def test_arguments_that_do_not_apply_are_errors(
-    path: Path, name: str, arguments: dict[str, Any], facts: tuple[str, ...]
-) -> None:
-    with raises(DvspipeError, *facts):
-        view(path, path.with_name(name), **arguments)
-    assert [each.name for each in path.parent.iterdir()] == ["a.h5"]
 
 
 def test_existing_view_is_replaced_only_on_request(path: Path, tmp_path: Path) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
 
 import pytest
+from conftest import limit_files
 from facts import raises
 from hypothesis import given
 from hypothesis import strategies as st
+from records import make_layer
 
 from dvspipe.base.errors import FileError, FormatError
 from dvspipe.results import (
     EpochRow,
-    LayerActivity,
     RunFolder,
     SegmentRow,
     Share,
@@ -23,19 +23,12 @@ from dvspipe.results import (
 )
 
 
-def test_control_characters_are_escaped_only_in_csv_files(tmp_path: Path) -> None:
-    named = SegmentRow(t_start_us=0, t_end_us=5, label=0, class_name="evil\x1b[2J", probability=0.5)
-    write_rows([named], SegmentRow, tmp_path / "a.jsonl")
-    assert "evil\\x1b[2J" in (tmp_path / "a.csv").read_text()
-    assert read_rows(tmp_path / "a.jsonl", SegmentRow) == (named,)
-
-
 @pytest.mark.parametrize("start", "=+-@\t")
-def test_text_in_csv_files_is_no_formula_and_numbers_stay_numbers(tmp_path: Path, start: str) -> None:
-    named = SegmentRow(t_start_us=-5, t_end_us=5, label=0, class_name=f"{start}1+1", probability=-0.5)
+def test_text_in_csv_files_is_no_formula_and_has_no_control_characters(tmp_path: Path, start: str) -> None:
+    named = SegmentRow(t_start_us=-5, t_end_us=5, label=0, class_name=f"{start}1\x1b[2J", probability=-0.5)
     write_rows([named], SegmentRow, tmp_path / "a.jsonl")
     (row,) = csv.DictReader((tmp_path / "a.csv").read_text(encoding="utf-8").splitlines())
-    assert (row["t_start_us"], row["class"], row["probability"]) == ("-5", f"'{start}1+1", "-0.5")
+    assert (row["t_start_us"], row["class"], row["probability"]) == ("-5", f"'{start}1\\x1b[2J", "-0.5")
     assert read_rows(tmp_path / "a.jsonl", SegmentRow) == (named,)
 
 
@@ -79,18 +72,11 @@ def test_invalid_record_is_an_error_and_not_found(tmp_path: Path) -> None:
             Share.read(path)
 
 
-def test_interrupted_write_keeps_the_previous_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.json"
-    record = Share(samples=4, correct=2)
+def test_full_disk_keeps_the_previous_record(tmp_path: Path) -> None:
+    path, record = tmp_path / "a.json", Share(samples=4, correct=2)
     record.write(path)
-
-    def full(*_: object, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(FileError, match="No space left"):
+    with raises(FileError, "a.json"), limit_files(5):
         record.model_copy(update={"correct": 3}).write(path)
-    monkeypatch.undo()
     assert Share.read(path) == record
     assert list(tmp_path.iterdir()) == [path]
 
@@ -109,16 +95,8 @@ def test_new_run_removes_results_of_the_previous_one(tmp_path: Path) -> None:
 
 
 def test_operations_are_spikes_times_fan_out_and_cost_energy() -> None:
-    layer = LayerActivity(
-        name="lif1",
-        neurons=5,
-        connections=60,
-        fan_out=4.0,
-        steps=40,
-        spikes_in=10,
-        rate=0.4,
-        multiplies=False,
-    )
+    layer = make_layer(connections=60, fan_out=4.0, steps=40, spikes_in=10)
     assert (layer.operations, layer.dense_operations) == (40, 2400)
     assert layer.energy_pj == pytest.approx(40 * 0.9)  # additions, Horowitz 2014
     assert layer.dense_energy_pj == pytest.approx(2400 * 4.6)
+    assert layer.model_copy(update={"multiplies": True}).energy_pj == pytest.approx(40 * 4.6)

@@ -46,35 +46,22 @@ def answers(text: str) -> list[LiveAnswer]:
     return predictions
 
 
-def act(text: str, gap_s: float = 0.5) -> list[tuple[str, float]]:
-    """Return class and time of the actions."""
-    config = ActionConfig(hold_s=0.3, gap_s=gap_s)
-    return [(action.class_name, action.t_s) for action in find_actions(answers(text), config)]
-
-
-def test_gesture_that_lasts_acts_once_after_the_hold_time() -> None:
-    assert act("--" + 30 * "c") == [("clap", 0.5)]
-
-
-@pytest.mark.parametrize("gap_s", [0.0, 0.05])  # 0.05 s: shorter than the time between predictions
-def test_gesture_that_lasts_acts_once_without_a_gap(gap_s: float) -> None:
-    assert act("--" + 30 * "c" + "-" + 30 * "c", gap_s) == [("clap", 0.5), ("clap", 3.6)]
-
-
-def test_two_gestures_with_rest_between_them_act_twice() -> None:
-    assert act("cccccc------cccccc") == [("clap", 0.3), ("clap", 1.5)]
-
-
-def test_short_rest_does_not_act_again() -> None:
-    assert act("cccccc--cccccc") == [("clap", 0.3)]
-
-
-def test_uncertain_short_and_other_gestures_never_act() -> None:
-    assert act("CCCCCCCC-ccc-ooooooooo") == []
-
-
-def test_another_class_acts_without_a_gap() -> None:
-    assert act("ccccwwww") == [("clap", 0.3), ("wave", 0.7)]
+@pytest.mark.parametrize(
+    ("text", "gap_s", "actions"),
+    [
+        ("--" + 30 * "c", 0.5, [("clap", 0.5)]),  # once after the hold time
+        ("--" + 30 * "c" + "-" + 30 * "c", 0.05, [("clap", 0.5), ("clap", 3.6)]),  # shorter than a step
+        ("cccccc------cccccc", 0.5, [("clap", 0.3), ("clap", 1.5)]),
+        ("cccccc--cccccc", 0.5, [("clap", 0.3)]),
+        ("CCCCCCCC-ccc-ooooooooo", 0.5, []),  # uncertain, short and other
+        ("ccccwwww", 0.5, [("clap", 0.3), ("wave", 0.7)]),  # another class needs no gap
+    ],
+)
+def test_gestures_act_after_the_hold_time_and_apart_by_the_gap(
+    text: str, gap_s: float, actions: list[tuple[str, float]]
+) -> None:
+    found = find_actions(answers(text), ActionConfig(hold_s=0.3, gap_s=gap_s))
+    assert [(action.class_name, action.t_s) for action in found] == actions
 
 
 def test_action_has_the_mean_probability_and_the_start() -> None:

@@ -90,20 +90,17 @@ def test_on_and_off_events_cancel_and_empty_image_has_only_leak_events() -> None
     assert (~empty.p).sum() < 12
 
 
-def test_digit_is_dark_on_a_bright_background() -> None:
-    first = next(digit_frames(np.full((28, 28), 255, np.uint8), np.random.default_rng(0)))
-    assert first.transfer == "linear"
-    assert first.image[17, 17] < 0.13
-    assert first.image[0, 33] > 0.9
-
-
-def test_frames_cover_the_recording_with_light_from_0_to_1() -> None:
+def test_frames_are_linear_light_from_0_to_1_with_dark_digits() -> None:
     frames = list(digit_frames(drawn_digit(2), np.random.default_rng(2)))
     assert [frame.t_us for frame in frames] == list(range(0, frames[-1].t_us + 1, 2_000))
     assert 298_000 < frames[-1].t_us < 316_000
+    assert {frame.transfer for frame in frames} == {"linear"}
     light = np.stack([frame.image for frame in frames])
     assert light.dtype == np.float32
     assert 0.05 < light.min() < 0.5 < light.max() <= 1
+    full = next(digit_frames(np.full((28, 28), 255, np.uint8), np.random.default_rng(0))).image
+    assert full[17, 17] < 0.13
+    assert full[0, 33] > 0.9
 
 
 @pytest.mark.parametrize("image", [np.zeros((27, 28), np.uint8), np.zeros((28, 28))])
@@ -116,21 +113,19 @@ def test_synthetic_recordings_resemble_real_recordings_of_the_same_images(test_d
     """Tolerances are at least three times the measured deviations."""
     images, labels = read_mnist(test_data / "mnist", "train")
     files = sorted((test_data / "nmnist" / "Train").glob("*/*.bin"), key=lambda path: int(path.stem))[:40]
-    ratios, maps, nearest, on = [], [], [], []
+    figures = []
     for file in files:
         row = int(file.stem) - 1
         assert labels[row] == int(file.parent.name)
         real = read(file, hints=Hints(sensor=DIGIT_SENSOR))
         found = compare(real, record_digit(images[row], np.random.default_rng(row)))
-        ratios.append(found.events_ratio)
-        maps.append(found.map_correlation)
-        nearest.append(found.nearest_to_a_us)
-        on.append(found.on_share_b)
-    assert 0.9 < np.mean(ratios) < 1.1
-    assert np.std(ratios) < 0.15
-    assert np.mean(maps) > 0.93
-    assert np.mean(nearest) < 2_500
-    assert abs(np.mean(on) - 0.5) < 0.02
+        figures.append((found.events_ratio, found.map_correlation, found.nearest_to_a_us, found.on_share_b))
+    ratio, correlation, nearest_us, on_share = np.mean(figures, axis=0)
+    assert 0.9 < ratio < 1.1
+    assert np.std([figure[0] for figure in figures]) < 0.15
+    assert correlation > 0.93
+    assert nearest_us < 2_500
+    assert abs(on_share - 0.5) < 0.02
 
 
 GOOD = encode_idx(np.zeros((2, 7, 12), np.uint8))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from commands import dvspipe
-from conftest import BAR_CLASSES, moving_bar
+from conftest import BAR_CLASSES, moving_bar, write_bars
 from facts import mentions, raises, warnings_of
 from small_training import SMALL
 
@@ -21,15 +21,8 @@ from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.datasets.split import read_split
 from dvspipe.events import Events
 from dvspipe.formats import write
-from dvspipe.results import RunFolder, TrainingRun, wilson_interval
+from dvspipe.results import RunFolder, TrainingRun
 from dvspipe.training import TrainConfig
-
-
-def write_bars(root: Path, each: int = 5, windows: int = 1) -> Path:
-    for label, name in enumerate(BAR_CLASSES):
-        for number in range(each):
-            write(root / name / f"{number:02}.raw", moving_bar(label, number, windows))
-    return root
 
 
 def train_on(root: Path, **over: Any) -> TrainingRun:
@@ -54,12 +47,12 @@ def test_copies_of_training_recordings_are_excluded_from_the_test(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     root = tmp_path / "data"
-    write_bars(root / "train")
+    write_bars(root / "train", 5)
     write_bars(root / "test", 2, windows=2)
     copy = root / "test" / "left" / "copy.raw"
-    shutil.copy(root / "train" / "left" / "03.raw", copy)
+    shutil.copy(root / "train" / "left" / "04.raw", copy)
     run = train_on(root)
-    assert find(run, copy, "03.raw") in warnings_of(caplog)
+    assert find(run, copy, "04.raw") in warnings_of(caplog)
     assert read_split(run.folder.split).copies == ("test/left/copy.raw",)
     assert run.test.samples == evaluate(run.checkpoint, root).samples == 6
 
@@ -81,7 +74,7 @@ def test_pieces_of_one_recording_in_two_parts_are_reported(tmp_path: Path, caplo
 
 
 def test_events_outside_the_steps_give_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    run = train_on(write_bars(tmp_path / "data", windows=4))
+    run = train_on(write_bars(tmp_path / "data", 5, windows=4))
     assert find(run, "75%", "window_us=100000") in warnings_of(caplog)
 
     run = train_on(tmp_path / "data", window_us=100_000)
@@ -93,7 +86,7 @@ def test_events_outside_the_steps_give_a_warning(tmp_path: Path, caplog: pytest.
 
 
 def test_silent_and_saturated_layers_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = write_bars(tmp_path / "data")
+    root = write_bars(tmp_path / "data", 5)
     assert find(train_on(root, tau_mem_s=1000.0), "lif1", "not spike")
 
     monkeypatch.setattr("dvspipe.training.diagnosis.SATURATED_RATE", 1e-3)
@@ -113,7 +106,7 @@ def test_overfitting_is_reported(tmp_path: Path) -> None:
 
 
 def test_few_validation_recordings_are_reported(tmp_path: Path) -> None:
-    run = train_on(write_bars(tmp_path / "data"))
+    run = train_on(write_bars(tmp_path / "data", 5))
     assert find(run, "3 validation")
 
     best, last = (run.epochs[0].model_copy(update={"val_accuracy": share}) for share in (1.0, 2 / 3))
@@ -123,7 +116,7 @@ def test_few_validation_recordings_are_reported(tmp_path: Path) -> None:
 
 
 def test_without_validation_all_training_recordings_and_the_last_epoch_are_used(tmp_path: Path) -> None:
-    run = train_on(write_bars(tmp_path / "data"), validation=0)
+    run = train_on(write_bars(tmp_path / "data", 5), validation=0)
     assert (run.test.chosen_epoch, run.test.val_accuracy) == (2, None)
     assert mentions(run.choice, "last")
 
@@ -134,7 +127,7 @@ def test_without_validation_all_training_recordings_and_the_last_epoch_are_used(
 
 
 def test_split_without_validation_gets_one_from_its_training_part(tmp_path: Path) -> None:
-    root = write_bars(tmp_path / "data")
+    root = write_bars(tmp_path / "data", 5)
     names = [path.relative_to(root).as_posix() for path in sorted(root.glob("*/*.raw"))]
     split = {"train": [name for name in names if name not in names[::5]], "validation": [], "test": names[::5]}
     (tmp_path / "split.json").write_text(json.dumps(split))
@@ -143,7 +136,7 @@ def test_split_without_validation_gets_one_from_its_training_part(tmp_path: Path
 
 
 def test_result_and_findings_are_printed_and_in_the_report(tmp_path: Path) -> None:
-    write_bars(tmp_path / "data")
+    write_bars(tmp_path / "data", 5)
     printed = dvspipe(
         "train", "data", "step_us=20000", "epochs=1", "learning_rate=0.000001", "jobs=1", cwd=tmp_path
     ).output
@@ -153,8 +146,4 @@ def test_result_and_findings_are_printed_and_in_the_report(tmp_path: Path) -> No
     for finding in run.test.findings:
         assert finding in " ".join(printed.split())
         assert finding in page
-
-    low, high = wilson_interval(run.test.correct, 3)
-    assert mentions(printed, "test accuracy", f"{run.test.correct} of 3", f"{low:.1%} to {high:.1%}")
-    assert len(run.test.wrong) == run.test.samples - run.test.correct > 0
-    assert all(Path(wrong.name).name in page for wrong in run.test.wrong)
+    assert mentions(printed, "test accuracy", f"{run.test.correct} of 3")

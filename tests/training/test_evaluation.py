@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import BAR_SENSOR, SENSOR, moving_bar, random_events
+from conftest import BAR_SENSOR, SENSOR, moving_bar, random_events, write_bars
 from facts import mentions, raises, warnings_of
 from small_training import config_for
 from torch import Tensor, nn
@@ -36,30 +36,22 @@ def alone(run: TrainingRun, tmp_path: Path) -> Path:
     return Path(shutil.copy(run.checkpoint, tmp_path / "w.safetensors"))
 
 
-def write_others(root: Path, names: tuple[str, ...], each: int) -> Path:
-    for label, name in enumerate(names):
-        for number in range(each):
-            write(root / name / f"{2 * number:02}.raw", moving_bar(label, 500 + number))
-    return root
-
-
 def test_run_is_evaluated_on_its_parts(run: TrainingRun, bars: Path, caplog: pytest.LogCaptureFixture) -> None:
     """For any seed of the data set."""
 
     def samples(part: EvaluatedPart, seed: int = 0) -> list[str]:
-        data = DataConfig(root=bars, seed=seed)
-        result = evaluate(run.folder.path, data, part=part)
+        result = evaluate(run.folder.path, DataConfig(root=bars, seed=seed), part=part)
         return [prediction.name for prediction in result.predictions]
 
     assert samples("validation", 0) == samples("validation", 1)
-    sizes = [len(samples("train")), len(samples("validation")), len(samples("test")), len(samples("all"))]
-    assert sizes == [54, 6, 24, 84]
+    parts: tuple[EvaluatedPart, ...] = ("train", "validation", "test", "all")
+    assert [len(samples(part)) for part in parts] == [54, 6, 24, 84]
     assert warnings_of(caplog) == []
 
     tested = evaluate(run.checkpoint, config_for(bars))
     assert tested.confusion == run.test.confusion
     assert tested.calibration_error == pytest.approx(run.test.calibration_error, abs=1e-6)
-    with raises(ConfigError, "tset", "train", "validation", "test", "all"):
+    with raises(ConfigError, "tset", *parts):
         evaluate(run.checkpoint, bars, part="tset")  # type: ignore[arg-type]
 
 
@@ -77,7 +69,7 @@ def test_part_that_may_contain_trained_recordings_gives_a_warning(
         evaluate(alone, bars, part=part)
     assert warnings_of(caplog) == []
 
-    other = write_others(tmp_path / "other", run.test.classes, 5)
+    other = write_bars(tmp_path / "other", 5, run.test.classes, first=500)
     assert evaluate(alone, other).samples == 15
     evaluate(alone, bars, part="validation")
     assert [text.partition(":")[0] for text in warnings_of(caplog)] == ["folder other", f"folder {bars.name}"]
@@ -119,7 +111,7 @@ def test_classes_are_matched_by_name(run: TrainingRun, bars: Path, classes: tupl
 
 
 def test_unknown_classes_are_an_error(run: TrainingRun, tmp_path: Path) -> None:
-    write_others(tmp_path, ("x", "y"), 4)
+    write_bars(tmp_path, 4, ("x", "y"))
     with raises(DataError, "x", "y", "right", "left", "down"):
         evaluate(run.checkpoint, tmp_path)
 
@@ -148,19 +140,6 @@ def test_own_network_is_trained_on_a_data_set_in_memory_and_evaluated(tmp_path: 
     assert torch.equal(loaded.linear.weight, network.linear.weight)
 
 
-def test_temperature_matches_confidence_to_accuracy() -> None:
-    rng = np.random.default_rng(0)
-    true = rng.normal(0, 1.5, (4000, 4)).astype(np.float32)
-    probabilities = np.exp(true) / np.exp(true).sum(1, keepdims=True)
-    labels = np.array([rng.choice(4, p=row / row.sum()) for row in probabilities.astype(np.float64)])
-    assert fit_temperature(3 * true, labels) == pytest.approx(3, rel=0.1)
-    assert expected_calibration_error(probabilities, labels) < 0.03
-
-    sharp = np.exp(3 * true) / np.exp(3 * true).sum(1, keepdims=True)
-    assert expected_calibration_error(sharp, labels) > 0.1
-    assert expected_calibration_error(np.array([[0.8, 0.2], [0.8, 0.2]]), np.array([0, 1])) == pytest.approx(0.3)
-
-
 def test_temperature_is_at_the_minimum_and_few_recordings_keep_it_near_one() -> None:
     """At the minimum, T changes neither the mean logit of the true class nor the expected logit, but for the prior."""
     rng = np.random.default_rng(0)
@@ -173,6 +152,13 @@ def test_temperature_is_at_the_minimum_and_few_recordings_keep_it_near_one() -> 
     slope = float((scaled[torch.arange(6), torch.from_numpy(labels)] - expected).sum())
     assert slope + np.log(temperature) / 0.5**2 == pytest.approx(0, abs=1e-3)
     assert 0.6 < fit_temperature(20 * np.eye(3, dtype=np.float32), np.arange(3)) < 1.6
+
+
+def test_calibration_error_is_the_mean_distance_of_confidence_and_accuracy() -> None:
+    assert expected_calibration_error(np.array([[0.8, 0.2], [0.8, 0.2]]), np.array([0, 1])) == pytest.approx(0.3)
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(4), 4000)
+    labels = (probabilities.cumsum(1) > np.random.default_rng(1).random((4000, 1))).argmax(1)
+    assert expected_calibration_error(probabilities, labels) < 0.03
 
 
 def test_energy_limit_is_two_percent_quantile_and_none_for_few_recordings() -> None:

@@ -13,7 +13,7 @@ from facts import raises
 from dvspipe import evaluate, train
 from dvspipe.base.errors import ConfigError, DataError
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_config, save_checkpoint
-from dvspipe.datasets import DataConfig, open_dataset
+from dvspipe.datasets import open_dataset
 from dvspipe.encoding import BinConfig
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
@@ -90,19 +90,13 @@ def test_inference_frames_recordings_as_in_the_test(data: dict[str, Any], movers
         assert prediction.windows == 1
 
 
-def test_given_framing_replaces_the_training_framing() -> None:
+def test_given_framing_replaces_the_training_framing_which_has_no_times() -> None:
     trained = FramingConfig(fit="crop", resize="64x48", pos_thres=0.3)
     assert FramingConfig().with_defaults(trained) == trained
     given = FramingConfig(roi="auto", upsample=4).with_defaults(trained)
-    assert (given.roi, given.fit, given.resize) == ("auto", None, None)
-    assert (given.upsample, given.pos_thres) == (4, 0.3)
-
-
-def test_checkpoint_does_not_store_video_times() -> None:
-    given = FramingConfig(start_s=1, stop_s=2, fps=30, crop="9x9+1+1", upsample=4)
-    stored = given.for_checkpoint()
-    assert (stored.start_s, stored.stop_s, stored.fps) == (0, None, None)
-    assert (stored.crop, stored.upsample) == ("9x9+1+1", 4)
+    assert given == FramingConfig(roi="auto", upsample=4, pos_thres=0.3)
+    timed = FramingConfig(start_s=1, stop_s=2, fps=30, crop="9x9+1+1")
+    assert timed.for_checkpoint() == FramingConfig(crop="9x9+1+1")
 
 
 def test_moving_person_is_framed_if_found_in_most_videos(movers: Path, tmp_path: Path) -> None:
@@ -114,28 +108,6 @@ def test_moving_person_is_framed_if_found_in_most_videos(movers: Path, tmp_path:
         write_mover(path, number, across=False, picture=picture, moves=moves)
     with raises(DataError, "still"):  # nothing moves, so there are no events
         choose_settings(tmp_path / "still")
-
-
-def test_complete_frames_of_different_sizes_get_one_size(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    for number in range(6):
-        scale = 4 + number % 2
-        path = tmp_path / "ab"[number % 2] / f"{number}.webm"
-        path.parent.mkdir(exist_ok=True)
-        noise = rng.integers(0, 255, (10, 24 * scale, 36 * scale), np.uint8)  # motion everywhere
-        write_video(path, [Frame(33_333 * k, image) for k, image in enumerate(noise)])
-    config = choose_settings(tmp_path)
-    assert (config.size, config.roi) == ("180x120", "full")
-    assert open_dataset(config).sensor == SensorSize(width=180, height=120)
-
-
-def test_framing_without_videos_is_refused() -> None:
-    for data, message in (
-        ({"data": "nmnist", "size": "34x34"}, ("size", "nmnist")),
-        ({"data": "gestures", "roi": "auto"}, ("roi", "gestures")),
-    ):
-        with raises(ConfigError, message):
-            open_dataset(DataConfig.model_validate(data))
 
 
 def test_fit_requires_a_size(movers: Path) -> None:
