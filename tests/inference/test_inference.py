@@ -26,6 +26,7 @@ import dvspipe.checkpoints.checkpoint
 import dvspipe.inference.classifier
 from dvspipe.base.errors import ConfigError, DataError, FileError, PartialError
 from dvspipe.base.progress import CurrentStep
+from dvspipe.base.texts import TextTable
 from dvspipe.encoding import BinConfig, encode
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import write
@@ -702,3 +703,12 @@ def test_worker_processes_need_a_checkpoint(tmp_path: Path) -> None:
         write(tmp_path / name, moving_bar(0, 0))
     with raises(ConfigError, "jobs = 2", "jobs=1"):
         dvspipe.infer(untrained(), [tmp_path], jobs=2)
+
+
+def test_answer_is_printed_with_its_basis_and_what_the_network_was_trained_on() -> None:
+    trained = {"basis": "events", "trained_on": "digits"}
+    answer = Prediction.model_construct(file="a.h5", class_name="up", probability=0.6, **trained)
+    table, line = Predictions([answer]).describe()
+    assert isinstance(table, TextTable)
+    assert table.rows == [["a.h5", "up", "60.0%"]]
+    assert mentions(str(line), "events", "digits")

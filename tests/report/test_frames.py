@@ -167,6 +167,10 @@ def test_other_settings_and_sources_need_overwrite_and_leave_no_old_frames(recor
     found = written(recordings, out, every_us=50_000, overwrite=True)
     shutil.rmtree(out)
     assert written(recordings, out, every_us=50_000) == found
+    for text in ("[]", "{"):
+        (out / "frames.json").write_text(text)
+        with raises(FileError, "frames.json", "overwrite"):
+            written(recordings, out)
     assert written(tmp_path / "b.h5", out, overwrite=True) == ["000000.png", "frames.json", "times.csv"]
 
 
