@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from facts import raises
 
 from dvspipe.base.errors import ConfigError
 from dvspipe.base.kernels import SETTINGS_FILE, njit
+from dvspipe.base.pool import map_items
 from dvspipe.formats import write
 
 SETTINGS = {"cache folder": "cache_dir: kernels", "locators": "cache_locator_classes: None", "malformed": "{{{"}
@@ -67,6 +69,13 @@ def test_settings_of_numba_are_refused_before_a_later_compilation(
 
     (tmp_path / SETTINGS_FILE).unlink()
     assert double(1) == 2
+
+
+def test_settings_of_numba_are_refused_before_workers_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / SETTINGS_FILE).write_text(SETTINGS["cache folder"])
+    with raises(ConfigError, tmp_path / SETTINGS_FILE):
+        list(map_items(operator.is_, [1, 2], jobs=2))
 
 
 def test_settings_of_matplotlib_in_the_current_folder_do_not_change_a_chart(folder: Path) -> None:
