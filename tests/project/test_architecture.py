@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import dvspipe
+from dvspipe.cli.app import list_commands
 
 PIPELINE = [
     "base",
@@ -189,3 +191,21 @@ def test_function_has_at_most_60_lines() -> None:
         body = [line.strip() for line in text[first.lineno - 1 : node.end_lineno]]
         lines = sum(line != "" and line[0] != "#" for line in body)
         assert lines <= LONGEST_FUNCTION, f"{place} has {lines} lines"
+
+
+def string_literals(path: Path) -> list[ast.Constant]:
+    """String constants other than docstrings."""
+    documented = {node.value for node in nodes_of(path) if isinstance(node, ast.Expr)}
+    constants = (node for node in nodes_of(path) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return [node for node in constants if node not in documented]
+
+
+def test_only_the_command_line_mentions_commands_and_options() -> None:
+    """In other code, a message names a parameter: `overwrite`, `fit=scale`. The app shows commands to copy."""
+    options = r"(^|[\s\"'(])--[a-z]"
+    names = sorted({command.name.split()[0] for command in list_commands()})
+    for path in sources():
+        if module_of(path) not in ("app", "cli") and path.stem not in OF_COMMANDS:
+            commands = rf"|dvspipe ({'|'.join(names)})\b"
+            named = [node for node in string_literals(path) if re.search(options + commands, str(node.value))]
+            assert not named, [f"{path.name}:{node.lineno} {node.value!r}" for node in named]
