@@ -169,11 +169,13 @@ def test_learnt_run_classifies_videos_by_joints_alone(tmp_path: Path) -> None:
     assert learn(films, tmp_path / "mine", overwrite=True) == learned
 
 
-def test_single_class_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for names, warned in ((("up",), 1), (("up", OTHER), 0)):
-        learn(make_films(tmp_path, *names), tmp_path / "mine", overwrite=True)
-        warnings = warnings_of(caplog)
-        assert [mentions(text, "up", OTHER) for text in warnings] == [True] * warned
+def test_lack_of_other_gestures_and_short_films_are_warnings(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    up, aside, other = list_films(make_films(tmp_path, "up", "aside", OTHER))
+    short = replace(up, start_s=2.4)
+    for films, facts in (([up, aside], OTHER), ([up, other], None), ([short, other], ("up", "5 s"))):
+        warnings = learn(films, tmp_path / "mine", overwrite=True).warnings
+        assert list(warnings) == warnings_of(caplog)
+        assert [mentions(text, facts) for text in warnings] == ([] if facts is None else [True])
 
 
 def test_joint_network_of_other_classes_is_refused(tmp_path: Path) -> None:
