@@ -52,8 +52,12 @@ epochs = st.builds(
 def test_best_epoch_has_the_highest_accuracy_then_the_lowest_loss_then_comes_first(
     results: list[tuple[int, int]],
 ) -> None:
-    rows = [EpochRow.model_construct(epoch=n, val_accuracy=a, val_loss=loss) for n, (a, loss) in enumerate(results)]
-    assert find_best(rows).epoch == min(range(len(rows)), key=lambda n: (-results[n][0], results[n][1], n))
+    other = {"train_loss": 0.0, "train_accuracy": 0.0, "learning_rate": 0.0, "seconds": 0.0, "rates": {}}
+    rows = [
+        EpochRow.model_validate(other | {"epoch": n + 1, "val_accuracy": accuracy / 2, "val_loss": loss})
+        for n, (accuracy, loss) in enumerate(results)
+    ]
+    assert find_best(rows) is rows[min(range(len(rows)), key=lambda n: (-results[n][0], results[n][1], n))]
 
 
 @given(st.lists(epochs, min_size=1, max_size=4))
