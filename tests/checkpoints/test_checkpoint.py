@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +94,13 @@ def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     texts = {name: f"\u00fc \n\x01 {name}" for name in ("b", "d", "a", "c")}
     arrays = {"y": np.arange(3, dtype=np.int8), "x": np.arange(5.0), "empty": np.zeros((0, 2), np.float32)}
-    contents = set()
+    write_arrays(path, texts, arrays)
+    content = path.read_bytes()
     for _ in range(8):
-        write_arrays(path, texts, arrays)
-        contents.add(path.read_bytes())
-    assert len(contents) == 1
+        with path.open("rb") as old:
+            write_arrays(path, texts, arrays)
+            assert old.read() == path.read_bytes() == content  # a new file takes the place of the old one
+            assert os.fstat(old.fileno()).st_ino != path.stat().st_ino
     read_texts, read = read_arrays(path, "a file")
     assert read_texts == texts
     for name, array in arrays.items():

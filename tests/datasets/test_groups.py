@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from conftest import SENSOR, random_events
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dvspipe.datasets import DataConfig, open_dataset
+from dvspipe.datasets.samples import Sample
 from dvspipe.datasets.source import DataSource
-from dvspipe.datasets.split import Split, restore_split
+from dvspipe.datasets.split import Split, draw_missing, restore_split
 from dvspipe.encoding import BinConfig
 from dvspipe.events import Events
 from dvspipe.formats import write
@@ -37,6 +41,17 @@ def write_recording(path: Path, begin_us: int, seed: int) -> Path:
 def test_group_is_the_name_before_the_last_number(name: str, group: str) -> None:
     source = DataSource(DataConfig(root=Path("data")), BinConfig(), None)
     assert source.group_of(Path("data", "wave", f"{name}.h5")) == str(Path("data", "wave", group))
+
+
+@given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=3), share=st.floats(0.05, 0.95), seed=st.integers(0, 99))
+def test_drawn_part_has_its_share_of_each_class_and_leaves_one_group(sizes: list[int], share: float, seed: int) -> None:
+    names = [(label, f"{label} {number}") for label, size in enumerate((3, *sizes)) for number in range(size)]
+    samples = [Sample(name, label, name, lambda: Events.empty(SENSOR), str) for label, name in names]
+    config = DataConfig(test=share, validation=0.0, seed=seed)
+    parts = draw_missing({"train": samples, "validation": (), "test": ()}, config)
+    assert sorted(map(str, (*parts["train"], *parts["test"]))) == sorted(map(str, samples))
+    held_out = Counter(sample.label for sample in parts["test"])
+    assert held_out == {k: min(max(1, round(share * n)), n - 1) for k, n in enumerate((3, *sizes)) if n > 1}
 
 
 def test_single_film_of_a_class_is_divided_in_time(tmp_path: Path) -> None:

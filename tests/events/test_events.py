@@ -246,9 +246,10 @@ def test_windows_do_not_depend_on_the_parts(seed: int, cuts: list[int], window: 
         assert len(part)
 
 
-def test_long_gap_is_skipped_without_a_loop() -> None:
-    events = Events([0, 5, 10**15], [0] * 3, [0] * 3, [1] * 3, SENSOR)
-    assert [(start, len(part)) for start, part in windows(events, 10)] == [(0, 2), (10**15, 1)]
+def test_windows_exclude_their_end_and_skip_a_long_gap_without_a_loop() -> None:
+    events = Events([0, 5, 10, 10**15], [0] * 4, [0] * 4, [1] * 4, SENSOR)
+    parts = [events[:3], events[3:]]  # the first part ends exactly at the end of a window, which is exclusive
+    assert [(start, len(part)) for start, part in windows(parts, 10)] == [(0, 2), (10, 1), (10**15, 1)]
     with raises(ConfigError, "window_us", "0"):
         next(windows(events, 0))
 

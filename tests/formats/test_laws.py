@@ -104,6 +104,15 @@ def test_written_events_are_read_back(
     assert read(path, start_us, stop_us, hints=Hints(sensor=str(SENSOR))) == events.between(start_us, stop_us)
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_times_at_the_ends_of_clocks_are_read_back(tmp_path: Path, suffix: str) -> None:
+    t = [2**bit + step for bit in range(10, 33) for step in (-1, 0, 1)]
+    nothing = [0] * len(t)
+    events = Events(t, nothing, nothing, nothing, SENSOR)
+    write(tmp_path / f"a{suffix}", events)
+    assert read(tmp_path / f"a{suffix}", hints=Hints(sensor=str(SENSOR))) == events
+
+
 @pytest.mark.parametrize("suffix", [suffix for suffix in SUFFIXES if suffix not in FORMATS["bin40"].suffixes])
 def test_recording_without_events_is_read_back(tmp_path: Path, suffix: str) -> None:
     write(tmp_path / f"a{suffix}", Events.empty(SENSOR))

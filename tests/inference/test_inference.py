@@ -183,7 +183,7 @@ def test_state_is_reset_after_a_pause_of_one_hour(stateful: bool) -> None:
     late = moving_bar(1, 2, windows=3)
     late = late.shift_time(-int(late.t[0]))
     both = concatenate([early.shift_time(-int(early.t[0])), late.shift_time(3_600_000_000)], BAR_SENSOR)
-    config = InferConfig(stateful=stateful)
+    config = InferConfig(stateful=stateful, hop_us=60_000)
     prediction, alone = classifier.predict(both, config), classifier.predict(late, config)
     assert prediction.windows < 100
     np.testing.assert_allclose(
@@ -210,6 +210,8 @@ def test_file_and_events_in_memory_have_equal_predictions(tmp_path: Path, statef
     )
     assert calls[-1][0] == calls[-1][1] > 0
     assert calls == sorted(calls)
+    ends_us = file.timeline.t_end_us - file.t_first_us
+    assert not (ends_us[:-1] % 40_000 if stateful else (ends_us - 100_000) % 40_000).any()
 
 
 def test_busy_windows_count_and_short_last_window_does_not() -> None:

@@ -18,6 +18,7 @@ from dvspipe.results import (
     RunFolder,
     SegmentRow,
     Share,
+    find_best,
     read_rows,
     write_rows,
 )
@@ -45,6 +46,18 @@ epochs = st.builds(
     seconds=st.floats(0, 1e6),
     rates=st.just({"lif1": 0.25, "lif2": 1 / 3}),
 )
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=5))
+def test_best_epoch_has_the_highest_accuracy_then_the_lowest_loss_then_comes_first(
+    results: list[tuple[int, int]],
+) -> None:
+    other = {"train_loss": 0.0, "train_accuracy": 0.0, "learning_rate": 0.0, "seconds": 0.0, "rates": {}}
+    rows = [
+        EpochRow.model_validate(other | {"epoch": n + 1, "val_accuracy": accuracy / 2, "val_loss": loss})
+        for n, (accuracy, loss) in enumerate(results)
+    ]
+    assert find_best(rows) is rows[min(range(len(rows)), key=lambda n: (-results[n][0], results[n][1], n))]
 
 
 @given(st.lists(epochs, min_size=1, max_size=4))

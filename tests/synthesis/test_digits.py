@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dvspipe.base.errors import DataError, FileError, FormatError
+from dvspipe.base.files import lock_folder
 from dvspipe.datasets.mnist import read_idx, read_mnist
 from dvspipe.datasets.samples import is_synthetic
 from dvspipe.events import Events
@@ -230,8 +231,10 @@ def test_images_of_excluded_recordings_are_skipped(tmp_path: Path) -> None:
         record_few(tmp_path / "other", tmp_path / "mnist", 1, exclude=tmp_path)
 
 
-def test_folder_with_other_files_or_settings_is_an_error(tmp_path: Path) -> None:
+def test_folder_with_other_files_settings_or_another_process_is_an_error(tmp_path: Path) -> None:
     write_recordings(tmp_path / "a", SynthesisRecord(kind="test", seed=1), {})
+    with lock_folder(tmp_path / "a"), raises(FileError, tmp_path / "a"):
+        write_recordings(tmp_path / "a", SynthesisRecord(kind="test", seed=1), {})
     with raises(DataError, "seed", "1", "synthesis.json", "2"):
         write_recordings(tmp_path / "a", SynthesisRecord(kind="test", seed=2), {})
     (tmp_path / "a" / "synthesis.json").write_text("[]")

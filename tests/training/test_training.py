@@ -26,7 +26,7 @@ from dvspipe.formats import write
 from dvspipe.results import EpochRow, RunFolder, TrainingRun
 from dvspipe.training import OptimiserConfig, TrainConfig
 from dvspipe.training.config import check_settings
-from dvspipe.training.schedule import build_average, find_losses
+from dvspipe.training.schedule import build_average, build_schedule, find_losses
 
 ONLINE_RULES = ("ottt", "eprop", "decolle")
 
@@ -165,6 +165,17 @@ def test_losses_match_their_definitions() -> None:
 
     smooth = find_losses(outputs, targets, OptimiserConfig(label_smoothing=0.1))
     torch.testing.assert_close(smooth, 0.9 * mean - 0.1 * outputs.mean(0).log_softmax(1).mean(1))
+
+
+def test_learning_rate_rises_in_equal_steps_and_falls_as_a_cosine() -> None:
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)])
+    schedule = build_schedule(OptimiserConfig(learning_rate=2.0, warm_up=0.4, epochs=2), optimiser, 10)
+    rates = []
+    for _ in range(20):
+        rates += schedule.get_last_lr()
+        optimiser.step()
+        schedule.step()
+    assert rates == pytest.approx([0.5, 1.0, 1.5, 2.0, *(1 + np.cos(np.pi * np.arange(16) / 16))])
 
 
 @pytest.mark.slow
