@@ -10,9 +10,9 @@ the memory of one step?
 # Derivation
 # ----------
 #
-# For one neuron, :doc:`plot_4_first_network` has the answer: error times surrogate times trace, forward in time.
-# *E-prop* (Bellec et al. 2020) writes the gradient of a weight as the *learning signal* L of a neuron times the
-# *eligibility trace* e of a synapse:
+# Lesson 4 has the answer for one neuron: error times surrogate times trace, forward in time. *E-prop* (Bellec et al.
+# 2020) writes the gradient of a weight as the *learning signal* L of a neuron times the *eligibility trace* e of a
+# synapse:
 #
 # .. math:: \frac{dE}{dW_{ji}} = \sum_t L_j[t] \, e_{ji}[t]
 #
@@ -99,7 +99,7 @@ by_hand = online(x, 0.5, 0.5)
 for t in range(4):
     signal, e = by_hand["e-prop"]
     print(f"{t + 1:4}  {signal[t]:6.3f}  {e[t]:6.3f}  {signal[t] * e[t]:6.3f}   {by_hand['OTTT'][1][t]:6.3f}")
-print(f"dE/dW: BPTT {bptt(x, 0.5, 0.5):.4f}", *(f", {name} {signal @ e:.4f}" for name, (signal, e) in by_hand.items()))
+print(f"dE/dW   BPTT {bptt(x, 0.5, 0.5):.4f}", *(f"  {name} {signal @ e:.4f}" for name, (signal, e) in by_hand.items()))
 
 # %%
 # With dvspipe
@@ -205,8 +205,8 @@ plt.show()
 # - *DECOLLE* sends no error down: a layer learns what its own readout needs, not what the next layer needs.
 # - *E-prop* would need a trace for each pair of a weight and a neuron above it; ``EProp`` takes one hidden layer only.
 #
-# So a network can learn with the memory of one step: exactly with one hidden layer, approximately with more. In
-# :doc:`plot_9_own_rule`, OTTT trains two hidden layers; :doc:`/concepts/learning-rules` has accuracies on recordings.
+# So a network can learn with the memory of one step: exactly with one hidden layer, approximately with more. In lesson
+# 9, OTTT trains two hidden layers; :doc:`/concepts/learning-rules` has accuracies on recordings.
 #
 # Exercise
 # --------
