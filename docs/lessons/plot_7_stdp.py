@@ -25,12 +25,13 @@ errors. What can it learn?
 # .. math:: w \leftarrow w + A_+ \, x \;\; \textrm{at a spike of the neuron}, \qquad
 #    w \leftarrow w - A_- \, y \;\; \textrm{at a spike of the input}
 #
-# Inputs that spike independently of the neuron have all lags equally often: their mean change per second is
+# Inputs that spike independently of the neuron have all lags equally often: with the rates r, their mean change per
+# second is
 #
 # .. math:: \frac{dw}{dt} = r_{\mathrm{pre}} \, r_{\mathrm{post}} \, (A_+ \tau_+ - A_- \tau_-)
 #
-# with the rates r. The area is chosen a little below 0, so these inputs shrink on average. Inputs that help the neuron
-# to spike come before it more often than by chance, and grow.
+# The area is chosen a little below 0, so these inputs shrink on average. Inputs that help the neuron to spike come
+# before it more often than by chance, and grow.
 #
 # By hand
 # -------
@@ -53,8 +54,8 @@ for step in range(5):
 # With dvspipe
 # ------------
 #
-# ``PairRule`` has the constants; ``apply_stdp`` returns the changed weights and the traces. A trace halves in 1 ms if
-# its time constant is 1 ms / ln 2.
+# ``PairRule`` has the constants; ``apply_stdp`` returns the changed weights and the traces. With the time constant 1 ms
+# / ln 2, a trace halves in 1 ms.
 
 import torch
 
@@ -121,40 +122,9 @@ curve.set(xlabel="sequence", ylabel="ms", title="first spike of the neuron", yli
 plt.show()
 
 # %%
-# Neurons that inhibit each other share the work. Four neurons see pictures with a bar in one of four directions, and
-# noise. The first neuron to spike learns and stops the others (winner takes all; Kheradpisheh et al. 2018): weights of
-# inputs that spike before the neuron, or in the same step, grow, and all others shrink, in proportion to w (1 - w). The
-# *receptive fields*, the weights drawn as pictures, become the four bars, without any labels. ``rates(0, 3000)``
-# returns the learning rates of the first 3000 pictures, which double every 500.
-
-from dvspipe.rules import Competition, StdpConfig, train_convolution
-
-generator = torch.Generator().manual_seed(0)
-rows, columns = torch.meshgrid(torch.arange(-3, 4), torch.arange(-3, 4), indexing="ij")
-directions = torch.stack([rows == 0, columns == 0, rows == columns, rows == -columns])
-shown = directions[torch.randint(4, (3000,), generator=generator)]
-noise = torch.rand(3, 3000, 7, 7, generator=generator) < 0.03  # spikes in each of three steps
-pictures = noise.float()[:, :, None]  # [T, B, C, H, W]
-pictures[0, :, 0] = (shown | noise[0]).float()  # the bar comes in the first step
-fields = 0.8 + 0.05 * torch.randn(4, 1, 7, 7, generator=generator)
-competition = Competition(threshold=5.0, winners=1, radius=0)
-learned = train_convolution(fields, pictures, StdpConfig().rates(0, 3000), competition)
-
-figure, panels = plt.subplots(2, 5, figsize=(7.5, 3.1), layout="constrained")
-for row, (name, images) in zip(panels, {"before": fields, "after": learned}.items(), strict=True):
-    row[1].set_ylabel(name)
-    for axes, image in zip(row[1:], images, strict=True):
-        axes.imshow(image[0].numpy(), cmap="Greys", vmin=0, vmax=1)
-for axes, image in zip(panels[:, 0], pictures[:, :2].amax((0, 2)), strict=True):
-    axes.imshow(image.numpy(), cmap="Oranges", vmin=0, vmax=1)
-for axes in panels.flat:
-    axes.set(xticks=[], yticks=[])
-panels[0, 0].set_title("two pictures")
-for number in range(4):
-    panels[0, number + 1].set_title(f"neuron {number}")
-plt.show()
-
-# %%
+# Neurons that inhibit each other share the work: each learns another pattern. :doc:`/concepts/learning-rules` has the
+# kernels that such a network learns from digits without labels.
+#
 # Exercise
 # --------
 #
