@@ -165,31 +165,18 @@ import matplotlib.pyplot as plt
 
 W, V, a, k = 5.0, 5.0, 0.1, 0.25
 x = (np.random.default_rng(4).random(120) < 0.3).astype(float)
-z, psi, trace, y = forward(x, a, k)
 rules = online(x, a, k)
 signal, eligible = rules["e-prop"]
 
-figure, panels = plt.subplots(
-    5, 1, figsize=(9, 7.5), height_ratios=(1, 1, 1, 1, 1.6), sharex=True, layout="constrained"
-)
-panels[0].plot(trace, color="#2f6db5")
-panels[0].vlines(np.flatnonzero(z), 0.5, 0.6, color="black")
-panels[1].plot(psi, color="#e58a00")
-panels[2].plot(eligible, color="#1b9e77")
-panels[3].plot(signal, color="#c62f2d")
+figure, panels = plt.subplots(3, 1, figsize=(9, 5.5), height_ratios=(1, 1, 1.6), sharex=True, layout="constrained")
+panels[0].plot(eligible, color="#1b9e77")
+panels[1].plot(signal, color="#c62f2d")
 for (name, (signal_of, e)), colour in zip(rules.items(), ("black", "#7570b3", "#d95f02"), strict=False):
-    panels[4].plot(np.cumsum(signal_of * e), color=colour, label=name)
-panels[4].plot(119, bptt(x, a, k), "o", color="black", label="BPTT")
-panels[4].legend(fontsize=8, loc="lower left")
-panels[4].set(xlabel="step")
-titles = (
-    "trace of the input (line), output spikes (marks)",
-    "surrogate derivative psi",
-    "eligibility trace e",
-    "learning signal L",
-    "gradient until now: sum of L e",
-)
-for axes, title in zip(panels, titles, strict=True):
+    panels[2].plot(np.cumsum(signal_of * e), color=colour, label=name)
+panels[2].plot(119, bptt(x, a, k), "o", color="black", label="BPTT")
+panels[2].legend(fontsize=8, loc="lower left")
+panels[2].set(xlabel="step")
+for axes, title in zip(panels, ("eligibility trace e", "learning signal L", "sum of L e until now"), strict=True):
     axes.set_title(title, loc="left", fontsize=9)
 plt.show()
 
