@@ -93,27 +93,13 @@ first, last = np.mean(latencies[:10]), np.mean(latencies[-10:])
 print(f"first spike of the neuron: at {first:.1f} ms in the first ten sequences, {last:.1f} ms in the last ten")
 
 # %%
-# Left: the window, measured with one pair of spikes for each lag. Middle: the weights before (line) and after (bars).
-# The inputs at the start of the sequence spike just before the neuron and grow to 1; later ones fall to 0; the random
-# inputs have hardly moved. Right: so the neuron spikes earlier and earlier. It has learned to predict the sequence from
-# its start (Song, Miller and Abbott 2000).
+# Left: the weights before (line) and after (bars). The inputs at the start of the sequence spike just before the neuron
+# and grow to 1; later ones fall to 0; the random inputs have hardly moved. Right: so the neuron spikes earlier and
+# earlier. It has learned to predict the sequence from its start (Song, Miller and Abbott 2000).
 
 import matplotlib.pyplot as plt
 
-
-def change(lag_ms: int) -> float:
-    """Return the change of a weight by one pair of spikes."""
-    trains = torch.zeros(2, 121, 1)
-    trains[0, 60], trains[1, 60 + lag_ms] = 1, 1
-    start = torch.tensor([[0.5]], dtype=torch.float64)
-    return apply_stdp(start, *trains, PairRule(), dt_s=1e-3)[0].item() - 0.5
-
-
-figure, (window, bars, curve) = plt.subplots(1, 3, figsize=(9.5, 3), layout="constrained")
-lags = np.arange(-60, 61, 2)
-window.stem(lags, [change(lag) for lag in lags], basefmt=" ", markerfmt=".")
-window.axhline(0, color="grey", linewidth=0.8)
-window.set(xlabel="neuron after input, ms", title="change by a pair")
+figure, (bars, curve) = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
 bars.bar(range(60), weights[0].numpy(), color=["#c62f2d"] * 20 + ["#b0b7c3"] * 40)
 bars.axhline(0.5, color="black", linewidth=1)
 bars.set(xlabel="input (red: the sequence)", title="weights (line: before)", ylim=(0, 1.05))
@@ -122,8 +108,8 @@ curve.set(xlabel="sequence", ylabel="ms", title="first spike of the neuron", yli
 plt.show()
 
 # %%
-# Neurons that inhibit each other share the work: each learns another pattern. :doc:`/concepts/learning-rules` has the
-# kernels that such a network learns from digits without labels.
+# Neurons that inhibit each other learn different patterns: :doc:`/concepts/learning-rules` has the window of the rule,
+# and what such neurons learn from digits without labels.
 #
 # Exercise
 # --------
