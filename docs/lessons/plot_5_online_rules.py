@@ -117,7 +117,6 @@ from dvspipe.rules import OTTT, Bptt, Decolle, EProp
 config = NetworkConfig(
     network="mlp", channels=(1,), tau_mem_s=0.002, tau_readout_s=0.002, slope=beta, reset="subtract", detach_reset=True
 )
-print(build_network(config, (2, 1, 1), classes=2, dt=0.001))  # for images of 2 channels, 1 row, 1 column
 events = torch.zeros(4, 1, 2, 1, 1, dtype=torch.float64)  # [T, B, C, H, W]
 events[:, 0, 1, 0, 0] = torch.tensor(x)
 
@@ -156,10 +155,9 @@ for name, make in (("e-prop", EProp), ("OTTT", OTTT), ("DECOLLE", Decolle)):
     print(f"{name:7} {found:.4f}")
 
 # %%
-# The picture has the same neuron for 120 steps, with slower leaks, larger weights and random input. The learning signal
-# is negative while the readout is below the target. The sum of its products with the trace ends at the gradient of BPTT
-# (dot). OTTT has the right sign here, and a smaller value. This matters little to Adam (Kingma and Ba 2015), which
-# divides a gradient by its recent size.
+# The picture has the same neuron for 120 steps, with slower leaks, larger weights and random input. The sum ends at the
+# gradient of BPTT (dot). OTTT has the right sign here, and a smaller value. This matters little to Adam (Kingma and Ba
+# 2015), which divides a gradient by its recent size.
 
 import matplotlib.pyplot as plt
 
@@ -188,9 +186,9 @@ plt.show()
 # .. math:: \mathrm{BPTT}: \; \frac{\partial E}{\partial z[t]} = a \, U^T \sum_{s \geq t} (1 - a)^{s - t} \, d[s],
 #           \qquad \mathrm{OTTT}: \; a \, U^T d[t]
 #
-# - *OTTT* repeats this loss between any two layers: no later error reaches a spike of the layer below.
-# - *DECOLLE* sends no error down: a layer learns what its own readout needs, not what the next layer needs.
-# - *E-prop* would need a trace for each pair of a weight and a neuron above it; ``EProp`` takes one hidden layer only.
+# OTTT repeats this loss between any two layers: no later error reaches a spike of the layer below. DECOLLE sends no
+# error down: a layer learns what its own readout needs, not what the next layer needs. ``EProp`` takes one hidden layer
+# only.
 #
 # So a network can learn with the memory of one step: exactly with one hidden layer, approximately with more. In lesson
 # 9, OTTT trains two hidden layers; :doc:`/concepts/learning-rules` has accuracies on recordings.
