@@ -52,8 +52,8 @@ import numpy as np
 tau = 10.0
 
 
-def response(s: float) -> float:
-    """Return the effect of a spike of weight 1 after s ms."""
+def response(s):
+    """Return the response to a spike after s ms."""
     return s / tau * np.exp(1 - s / tau)
 
 
@@ -105,7 +105,7 @@ import torch
 from dvspipe.rules import eventprop, spikeprop_times
 
 
-def tensor(values: object) -> torch.Tensor:
+def tensor(values):
     """Return a tensor of float64 that collects gradients."""
     return torch.tensor(values, dtype=torch.float64, requires_grad=True)
 
@@ -144,18 +144,13 @@ left.plot(ms, 1.1 * w * response(ms), color="#e58a00", label="10 % larger")
 left.axhline(1, color="grey", linewidth=0.8, linestyle=":")
 left.plot([T, T], [1, 1.1], color="#c62f2d", label="ε dw")
 left.plot([T - 0.1 / slope, T], [1, 1.1 - 0.1], color="#2f6db5", linewidth=2.5, label="ε dw / u'")
-left.plot([T - 0.1 / slope, T], [1, 1.1], color="grey", linewidth=0.8)
 left.set(xlim=(2, 8), ylim=(0.6, 1.4), xlabel="ms", ylabel="potential u", title="SpikeProp: a weight moves the spike")
 left.legend(loc="lower right")
 moment = -2 * np.log(q)
 t = np.linspace(0, moment, 100)
 before = moment - t
-after = np.linspace(moment, 1.0, 50)
 right.plot(t, 16 / 3 * (np.exp(-t / 2) - np.exp(-t)), color="black", label="V")
-right.plot([moment, moment], [0, 1], color="black", linewidth=0.6)
-right.plot(after, 3 * (np.exp(-(after - moment) / 2) - np.exp(-(after - moment))), color="black")
-right.plot([*t, *after], 16 / 3 * np.exp(-np.array([*t, *after])) / 4, color="#4a9a62", label="I / 4")
-right.plot([1, moment, *t[::-1]], [0, 0, *0.5 * np.exp(-before[::-1] / 2)], "--", color="#c62f2d", label="x")
+right.plot(t, np.exp(-before / 2) / 2, "--", color="#c62f2d", label="x")
 right.plot(t, np.exp(-before / 2) - np.exp(-before), "--", color="#2f6db5", label="y")
 right.plot(0, y_at_input, "o", color="#2f6db5", label="3/16 = -dT/dw")
 right.set(xlabel="time", title="EventProp: forward, and back")
