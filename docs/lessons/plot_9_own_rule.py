@@ -23,15 +23,15 @@ out.
 # .. math:: e_1' = s_1 \, B^T e_2, \qquad \Delta W_1 = - \eta \, e_1' x^T
 #
 # Such a step changes the loss by :math:`- \eta \, (e_1 \cdot e_1') \, |x|^2`: it falls if the angle between the two
-# errors is below 90 degrees. With a random B, it need not be. But the angle tends to fall while both layers learn. Take
+# errors is below 90 degrees. A random B cannot promise this, but the angle tends to fall while both layers learn. Take
 # two small steps with the same x. The first changes the spikes of the first layer by :math:`\Delta z_1 = - \eta \,
 # |x|^2 \, s_1^2 \, B^T e_2`. This adds a part to the next change of the second layer:
 #
 # .. math:: - \eta \, e_2 \, \Delta z_1^T = \eta^2 \, |x|^2 \, e_2 \, (s_1^2 \, B^T e_2)^T
 #
-# Multiply this part by B, element by element, and sum: the result is :math:`\eta^2 |x|^2 |s_1 B^T e_2|^2`, never
-# negative. So this part turns :math:`W_2` towards B, and :math:`e_1` towards :math:`e_1'`. The part of the old spikes
-# can turn them anywhere. Lillicrap et al. prove the alignment for a linear network; spiking neurons need an experiment.
+# Multiply it by B, element by element, and sum: the result is :math:`\eta^2 |x|^2 |s_1 B^T e_2|^2`, never negative. So
+# it turns :math:`W_2` towards B, and :math:`e_1` towards :math:`e_1'`. The part of the old spikes can turn them
+# anywhere. Lillicrap et al. prove the alignment for a linear network; spiking neurons need an experiment.
 #
 # By hand
 # -------
@@ -69,8 +69,8 @@ print(f"angle: {np.degrees(np.arccos(cosine)):.0f} degrees")
 # ``OTTT`` (:doc:`plot_5_online_rules`) calls ``run_module(index, x)`` for each module in each step, and then
 # ``backward`` for the loss of the step. For a linear layer, ``run_module`` returns the currents.
 #
-# A rule of your own overrides this method. With ``x.detach()``, the currents send nothing down. ``down -
-# down.detach()`` is 0 on the way up, and sends errors through B on the way down. This is the complete rule:
+# Your rule overrides this method. With ``x.detach()``, the currents send nothing down. ``down - down.detach()`` is 0 on
+# the way up, and sends errors through B on the way down:
 
 import torch
 
@@ -195,9 +195,8 @@ print("cosines at the end:", ", ".join(f"{cosines[-1]:.2f}" for _, cosines in re
 
 # %%
 # Left, a line per seed: feedback alignment learns XOR like OTTT. If only the readout learns, the network stays near
-# chance. Right: at first, the gradient of feedback alignment has nothing to do with the gradient of OTTT; at the end,
-# the cosine is 0.60 and 0.50 (other seeds can end lower). So errors need not go down through the forward weights
-# between the hidden layers.
+# chance. Right: at first, its gradient has nothing to do with OTTT's; at the end, the cosine is 0.60 and 0.50 (other
+# seeds can end lower). So errors need not go down through the forward weights between the hidden layers.
 
 import matplotlib.pyplot as plt
 
