@@ -115,7 +115,6 @@ response, spikes = run(LIF(synapse, dt=0.0001), two)
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
 fine = np.linspace(0, 45, 500)
-left.plot(fine, 2 * (1 - np.exp(-fine / tau)), ":", color="grey", label="without threshold")
 left.plot(fine, 2 * (1 - np.exp(-(fine % (tau * np.log(2))) / tau)), color="black", label="exact")
 left.plot(5 * np.arange(1, 10), by_hand, "o", color="#e58a00", label="steps of 5 ms, before the reset")
 left.set(xlabel="ms", ylabel="u", title="constant current of 2", ylim=(-0.1, 1.9))
@@ -134,13 +133,12 @@ plt.show()
 # Exercise
 # --------
 #
-# Which constant current makes this neuron spike every 20 ms? Which is the smallest current that makes it spike at all?
+# Which constant current makes this neuron spike every 20 ms?
 #
 # .. admonition:: Answer
 #    :collapsible: closed
 #
-#    Solve 20 = 20 ln(i / (i - 1)): i / (i - 1) = e, so i = e / (e - 1) = 1.582. Without a threshold, u approaches i, so
-#    any current above 1 is enough.
+#    Solve 20 = 20 ln(i / (i - 1)): i / (i - 1) = e, so i = e / (e - 1) = 1.582.
 #
 #    .. code-block:: pycon
 #
@@ -149,4 +147,4 @@ plt.show()
 #       >>> (np.flatnonzero(spikes) + 1) * 0.1  # ms
 #       array([ 20.,  40.,  60.,  80., 100.])
 #
-# Next: :doc:`plot_3_codes`. :doc:`/concepts/networks` describes the neurons.
+# Next: :doc:`plot_3_codes`. :doc:`/concepts/networks` describes all settings.
