@@ -12,8 +12,7 @@
 # Let x be the number, and T the number of steps.
 #
 # *Rate* (Adrian 1926): a spike in each step with probability x. The receiver counts n spikes in T steps and estimates x
-# by n / T. The count is binomial, so the standard deviation (sd) of the estimate falls with the square root of the
-# time:
+# by n / T. The count is binomial, so the standard deviation (sd) falls with the square root of the time:
 #
 # .. math:: \mathrm{sd}(n / T) = \sqrt{x (1 - x) / T}
 #
@@ -99,8 +98,7 @@ decoded = poisson.decode(poisson.encode(np.full(10_000, 0.5), rng))  # one value
 assert abs(decoded.std() - np.sqrt(0.25 / T)) < 0.002
 assert np.allclose(latency.decode(latency.encode(values)), values)
 assert np.allclose(population.decode(population.encode(values)), [read_population(steps) for steps in response_step])
-print("decoded first spikes:", latency.decode(latency.encode(values)))
-print("decoded population:  ", population.decode(population.encode(values)).round(3))
+print("dvspipe: the same spikes and values as by hand")
 print(f"rate: error {decoded.std():.3f}, law {np.sqrt(0.25 / T):.3f}")
 
 # %%
