@@ -132,9 +132,9 @@ print(f"SuperSpike: three factors = gradient of the loss, largest {result.gradie
 
 # %%
 # A network is more of the same. Here two inputs spike once each, and the network tells which came first, so its neurons
-# must remember. The readout ``LIBox`` has a neuron without spikes for each class. Its mean potential is the score of
-# the class, the *logit* :math:`o_k`; the *softmax* :math:`p_k = e^{o_k} / \sum_j e^{o_j}` makes probabilities, and the
-# loss is the *cross-entropy*, -ln p of the right class.
+# must remember. The readout ``LIBox`` has a neuron without spikes for each class. Its mean potential is the *logit*
+# :math:`o_k` of the class; the *softmax* :math:`p_k = e^{o_k} / \sum_j e^{o_j}` makes probabilities, and the loss is
+# the *cross-entropy*, -ln p of the right class.
 #
 # The picture shows a spike and its surrogate, and how the network improves.
 
@@ -211,4 +211,4 @@ plt.show()
 #       >>> three_factors(w).round(4)
 #       array([-0.0741, -0.0988])
 #
-# Next: :doc:`plot_5_online_rules`. :doc:`/concepts/learning-rules` describes BPTT in bounded memory.
+# Next: :doc:`plot_5_online_rules`.
