@@ -99,7 +99,9 @@ by_hand = online(x, 0.5, 0.5)
 for t in range(4):
     signal, e = by_hand["e-prop"]
     print(f"{t + 1:4}  {signal[t]:6.3f}  {e[t]:6.3f}  {signal[t] * e[t]:6.3f}   {by_hand['OTTT'][1][t]:6.3f}")
-print(f"dE/dW   BPTT {bptt(x, 0.5, 0.5):.4f}", *(f"  {name} {signal @ e:.4f}" for name, (signal, e) in by_hand.items()))
+gradients = {"BPTT": bptt(x, 0.5, 0.5)} | {name: signal @ e for name, (signal, e) in by_hand.items()}
+for name, gradient in gradients.items():
+    print(f"dE/dW by {name:7} {gradient:.4f}")
 
 # %%
 # With dvspipe
@@ -130,29 +132,20 @@ def make_network():
     return network
 
 
-def first_gradient(network):
-    """Return the gradient of the weights of the first layer."""
-    return list_layers(network)[0].synapses.weight.grad
-
-
 def loss(y):
     """Return the mean over the steps of half the squared error of the first output."""
     return 0.5 * (y[..., 0] - 1).square().mean()
 
 
-network = make_network()
-Bptt(network).update(events, loss)
-assert abs(4 * first_gradient(network)[0, 1].item() - bptt(x, 0.5, 0.5)) < 1e-12
-for name, make in (("e-prop", EProp), ("OTTT", OTTT), ("DECOLLE", Decolle)):
+for name, make in (("BPTT", Bptt), ("e-prop", EProp), ("OTTT", OTTT), ("DECOLLE", Decolle)):
     network = make_network()
     rule = make(network)
     if name == "DECOLLE":
         rule.readouts[2] = torch.tensor([[0.5], [0.0]], dtype=torch.float64)  # G of module 2; otherwise random
     rule.update(events, loss)
-    found = 4 * first_gradient(network)[0, 1].item()
-    signal, e = by_hand[name]
-    assert abs(found - signal @ e) < 1e-12
-    print(f"{name:7} {found:.4f}")
+    weights = list_layers(network)[0].synapses.weight
+    assert abs(4 * weights.grad[0, 1].item() - gradients[name]) < 1e-12
+print("dvspipe: the same gradients as by hand")
 
 # %%
 # The picture has the same neuron for 120 steps, with slower leaks, larger weights and random input. The sum ends at the
@@ -190,8 +183,8 @@ plt.show()
 # error down: a layer learns what its own readout needs, not what the next layer needs. ``EProp`` takes one hidden layer
 # only.
 #
-# So a network can learn with the memory of one step: exactly with one hidden layer, approximately with more. In lesson
-# 9, OTTT trains two hidden layers; :doc:`/concepts/learning-rules` has accuracies on recordings.
+# So a network can learn with the memory of one step: exactly with one hidden layer, by e-prop; approximately with more.
+# In lesson 9, OTTT trains two hidden layers; :doc:`/concepts/learning-rules` has accuracies on recordings.
 #
 # Exercise
 # --------
