@@ -117,7 +117,7 @@ assert np.isclose(spiked.item(), T)
 assert np.isclose(weight.grad.item(), gradient)
 
 weight = tensor([[16 / 3]])
-spikes = eventprop(zero, weight, tau_mem=2.0, tau_syn=1.0)  # all spikes of the neuron; here, only one
+spikes = eventprop(zero, weight, tau_mem=2.0, tau_syn=1.0)  # all spikes: here, one
 spikes.sum().backward()
 assert np.isclose(spikes.item(), -2 * np.log(q))
 assert np.isclose(weight.grad.item(), -3 / 16)
@@ -132,8 +132,8 @@ print("the same times and gradients as by hand")
 
 # %%
 # Left: a larger weight lifts the potential (red), and the spike moves by that height divided by the slope (blue).
-# Right: EventProp. Forward (solid), V rises to the threshold. Backward (dashed, from right to left), x starts with a
-# jump at the spike and feeds y. At the input, -y is the gradient.
+# Right: forward (solid), V rises to the threshold. Backward (dashed, from right to left), x starts with a jump at the
+# spike and feeds y. At the input, -y is the gradient.
 
 import matplotlib.pyplot as plt
 
