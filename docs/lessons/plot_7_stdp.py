@@ -54,14 +54,13 @@ for step in range(5):
 # With dvspipe
 # ------------
 #
-# ``PairRule`` has the constants; ``apply_stdp`` returns the changed weights and the traces. With the time constant 1 ms
-# / ln 2, a trace halves in 1 ms.
+# ``PairRule`` has the constants; ``apply_stdp`` returns the changed weights and the traces.
 
 import torch
 
 from dvspipe.rules import PairRule, apply_stdp
 
-half_s = 1e-3 / np.log(2)
+half_s = 1e-3 / np.log(2)  # a trace halves in 1 ms
 rule = PairRule(increase=0.16, decrease=0.08, tau_plus_s=half_s, tau_minus_s=half_s)
 trains = torch.tensor([pre, post])[:, :, None]  # [T, 1] each
 changed, traces = apply_stdp(torch.tensor([[0.5]], dtype=torch.float64), *trains, rule, dt_s=1e-3)
@@ -70,8 +69,8 @@ assert np.allclose([traces.pre[0].item(), traces.post[0].item()], [x, y])
 print(f"dvspipe: w = {changed.item():.2f}, the same as by hand")
 
 # %%
-# Now a neuron with 60 inputs. Every 50 ms, the first 20 inputs spike in sequence, one per millisecond; the other 40
-# spike at random. All weights are 0.5 at the start. The rule clips them to 0 and 1.
+# Now a neuron with 60 inputs. Every 50 ms, the first 20 spike in sequence, one per millisecond; the other 40 spike at
+# random. All weights are 0.5 at the start. The rule clips them to 0 and 1.
 
 rng = np.random.default_rng(0)
 rule = PairRule()  # A+ = 0.01, A- = 0.0105, both time constants 20 ms
