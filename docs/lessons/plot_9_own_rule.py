@@ -77,7 +77,7 @@ import torch
 from dvspipe.networks import NetworkConfig, build_network, list_layers, run_network
 from dvspipe.rules import OTTT
 
-torch.set_num_threads(1)  # the tensors are small: more threads would mostly wait for each other
+torch.set_num_threads(1)  # more threads would wait for each other
 
 
 class FeedbackAlignment(OTTT):
@@ -107,7 +107,7 @@ def first_gradient(network):
 
 
 def learn_toy(rule):
-    """Return the gradient of W1 by a rule, with 2 inputs (OFF and ON of one pixel), 2 layers of 2, and 2 outputs."""
+    """Return the gradient of W1 by a rule; the inputs are OFF and ON of one pixel."""
     config = NetworkConfig(
         network="mlp",
         channels=(2, 2),
