@@ -80,8 +80,7 @@ for name, potentials in by_hand.items():
 # With dvspipe
 # ------------
 #
-# Two layers of these neurons with the same random weights, 60 steps. A function per library makes a neuron that takes
-# the input of a step and its state.
+# Two layers of these neurons with the same random weights, 60 steps.
 
 from importlib.util import find_spec
 
@@ -157,7 +156,7 @@ print(f"snnTorch with its defaults: {int(default[0].sum())} hidden spikes, {int(
 # %%
 # All spikes are equal if the settings mean the same. With the defaults of each library, the same weights are another
 # network, which has to be *translated*: ``dvspipe export`` writes the Neuromorphic Intermediate Representation
-# (Pedersen et al. 2024), which describes networks for programs. The picture shows the hidden layer.
+# (Pedersen et al. 2024). The picture shows the hidden layer.
 
 import matplotlib.pyplot as plt
 
@@ -191,5 +190,5 @@ plt.show()
 #       >>> 1 / a, [int((one != other).sum()) for one, other in zip(ours, theirs)]
 #       (2.0, [0, 0])
 #
-# This is the last lesson. :doc:`/concepts/networks` compares dvspipe's layers with Norse's; :doc:`/guides/export` says
+# :doc:`/concepts/networks` compares dvspipe's layers with Norse's; :doc:`/guides/export` says
 # which programs read an exported network.
