@@ -12,14 +12,13 @@ You need snnTorch (``pip install snntorch``). SpikingJelly is compared if it is 
 # Derivation
 # ----------
 #
-# Lesson 2 has the step of the neuron. With a = dt / :math:`\tau`, the potential moves by the part a towards the input,
-# and a spike resets it to 0 (Gerstner and Kistler 2002, chapter 4):
+# Lesson 2 has the step of the neuron (Gerstner and Kistler 2002, chapter 4). With a = dt / :math:`\tau`, the potential
+# moves by the part a towards the input, and a spike resets it to 0:
 #
 # .. math:: u[t] = (1 - a) \, u[t-1] + a \, x[t], \qquad z[t] = 1 \text{ and } u[t] = 0 \text{ if } u[t] > 1
 #
-# The libraries give other names to a, and differ in three choices: whether the input is multiplied by a, when a reset
-# acts, and what it does. snnTorch's default multiplies the input by 1, and its reset subtracts the threshold one step
-# *later*:
+# The libraries differ in three choices: whether the input is multiplied by a, when a reset acts, and what it does.
+# snnTorch's default multiplies the input by 1, and its reset subtracts the threshold one step *later*:
 #
 # .. math:: u[t] = \beta \, u[t-1] + x[t] - z[t-1]
 #
@@ -42,7 +41,7 @@ You need snnTorch (``pip install snntorch``). SpikingJelly is compared if it is 
 # - dvspipe, Norse, SpikingJelly: 3/4, then 3/8 + 3/4 = 9/8, a spike; then the same again.
 # - snnTorch's default: 3/2, a spike; 3/4 + 3/2 - 1 = 5/4, 9/8, 17/16: it always spikes.
 # - snnTorch with the input multiplied by a: 3/4, then 9/8, a spike; 9/16 + 3/4 - 1 = 5/16, then 29/32. The spike of
-#   step 4 is missing: a later reset is another neuron, not another rounding.
+#   step 4 is missing: a later reset makes another neuron.
 
 import numpy as np
 
@@ -81,9 +80,7 @@ for name, potentials in by_hand.items():
 # With dvspipe
 # ------------
 #
-# Two layers of these neurons with the same random weights, 60 steps. A function per library makes a neuron that takes
-# the input of a step and its state. The neurons of dvspipe take all steps at once, so they get one step with a time
-# axis of 1.
+# Two layers of these neurons with the same random weights, 60 steps.
 
 from importlib.util import find_spec
 
@@ -91,7 +88,7 @@ import norse.torch as norse
 import snntorch
 import torch
 
-from dvspipe.networks import LIFBox, fuse
+from dvspipe.networks import LIFBox
 
 dt = 1e-3
 p = norse.LIFBoxParameters(tau_mem_inv=torch.tensor(a / dt))
@@ -102,7 +99,7 @@ def dvspipe_neuron():
     lif = LIFBox(p, dt)
 
     def step(x, state):
-        spikes, state = lif(x[None], state)
+        spikes, state = lif(x[None], state)  # [T, B, N]: one step
         return spikes[0], state
 
     return step
@@ -157,40 +154,9 @@ default = run(lambda: snntorch_neuron(scale=1))
 print(f"snnTorch with its defaults: {int(default[0].sum())} hidden spikes, {int(default[1].sum())} output spikes")
 
 # %%
-# The whole network in Norse is a ``SequentialState``: ``Lift`` calls a module once per step. ``fuse`` returns the same
-# network without these loops: each layer of neurons runs through time in one compiled pass. ``build_network`` and
-# ``dvspipe train`` use the same layers. Outputs and gradients are equal, only the time differs.
-
-network = norse.SequentialState(
-    norse.Lift(torch.nn.Linear(8, 12, bias=False)),
-    norse.Lift(norse.LIFBoxCell(p, dt=dt)),
-    norse.Lift(torch.nn.Linear(12, 4, bias=False)),
-    norse.Lift(norse.LIFBoxCell(p, dt=dt)),
-)
-for parameter, weight in zip(network.parameters(), weights, strict=True):
-    parameter.data = weight
-fused = fuse(network)
-print(fused)
-
-
-def differentiate(model):
-    """Return the output spikes of a network, and the gradients of their mean square."""
-    outputs, _ = model(inputs)
-    spikes = outputs[0] if isinstance(outputs, tuple) else outputs  # Norse's Lift also returns the state
-    return spikes.detach(), torch.autograd.grad(spikes.square().mean(), [*model.parameters()])
-
-
-(theirs, exact), (ours, gradients) = differentiate(network), differentiate(fused)
-assert torch.equal(theirs[:, 0], results["Norse"][1])
-assert torch.equal(theirs, ours)
-difference = max(float((one - other).abs().max()) for one, other in zip(exact, gradients, strict=True))
-assert difference < 1e-6
-print(f"Norse and fused: equal spikes, largest difference of a gradient {difference:.0e}")
-
-# %%
 # All spikes are equal if the settings mean the same. With the defaults of each library, the same weights are another
-# network, which has to be *translated*. The Neuromorphic Intermediate Representation (Pedersen et al. 2024) describes
-# networks so that programs can do this, and ``dvspipe export`` writes it. The picture shows the hidden layer.
+# network, which has to be *translated*: ``dvspipe export`` writes the Neuromorphic Intermediate Representation
+# (Pedersen et al. 2024). The picture shows the hidden layer.
 
 import matplotlib.pyplot as plt
 
@@ -224,4 +190,5 @@ plt.show()
 #       >>> 1 / a, [int((one != other).sum()) for one, other in zip(ours, theirs)]
 #       (2.0, [0, 0])
 #
-# This is the last lesson. :doc:`/guides/export` says which programs read an exported network.
+# :doc:`/concepts/networks` compares dvspipe's layers with Norse's; :doc:`/guides/export` says
+# which programs read an exported network.

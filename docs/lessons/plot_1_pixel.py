@@ -66,8 +66,7 @@ assert np.abs(events.t / 1000 - [time_ms for time_ms, _ in by_hand]).max() < 0.0
 print(f"{len(events)} events, the same as by hand")
 
 # %%
-# The picture shows the levels of the frames (points), the reference as a staircase, and an event wherever the line
-# reaches the next level. From 100 to 200 ms nothing changes, and nothing is sent.
+# The picture shows an event wherever the line reaches the next level. From 100 to 200 ms, nothing is sent.
 
 import matplotlib.pyplot as plt
 
@@ -76,8 +75,6 @@ signs = np.where(events.p, 1, -1)
 reference = level[0] + theta * np.concatenate([[0], np.cumsum(signs)])
 
 figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
-for k in range(-4, 4):
-    axes.axhline(level[0] + k * theta, color="lightgrey", linewidth=0.6, zorder=0)
 axes.plot(times_ms, level, "o-", color="grey", label="level, a point per frame")
 axes.step([0, *moments, 300], [*reference, reference[-1]], where="post", color="#e58a00", label="reference")
 axes.plot(moments[events.p], reference[1:][events.p], "^", color="#c62f2d", label="ON event")

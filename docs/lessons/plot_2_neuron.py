@@ -17,8 +17,7 @@ spike?
 # .. math:: \tau \frac{du}{dt} = -u + i
 #
 # When u rises above the threshold 1, the neuron spikes and u returns to 0: the *leaky integrate-and-fire neuron* (LIF).
-# For a constant current from u = 0, the solution is on the left; solved for u = 1, it gives the time T between two
-# spikes:
+# For a constant current from u = 0, the solution is on the left. Solved for u = 1, it gives the time T between spikes:
 #
 # .. math:: u(t) = i \, (1 - e^{-t / \tau}), \qquad T = \tau \, \ln \frac{i}{i - 1}
 #
@@ -29,8 +28,7 @@ spike?
 #           t_\mathrm{max} = \frac{\tau \tau_s}{\tau - \tau_s} \, \ln \frac{\tau}{\tau_s}
 #
 # A computer takes steps of dt: :math:`u \leftarrow u + \frac{dt}{\tau} (i - u)`. A step can end above the threshold.
-# The *reset to zero* of this lesson discards the excess; the *reset by subtraction* of lessons 4 and 5 lowers u by 1
-# and keeps it.
+# The *reset to zero* of this lesson discards the excess; the *reset by subtraction* of lessons 4 and 5 keeps it.
 #
 # By hand
 # -------
@@ -70,9 +68,8 @@ print(f"a spike of weight 3 has its peak at {peak_ms:.2f} ms: {psp(peak_ms, 3):.
 # With dvspipe
 # ------------
 #
-# ``dvspipe.networks.LIFBox`` is a layer of such neurons for PyTorch, with the parameters and states of Norse (Pehle and
-# Pedersen 2021): inverse time constants in 1/s, and dt in seconds. ``LIF`` adds the current of the synapse. Steps of
-# 0.1 ms come close to the exact PSP.
+# ``dvspipe.networks.LIFBox`` is a layer of such neurons for PyTorch, with Norse's parameters and states (Pehle and
+# Pedersen 2021): inverse time constants in 1/s, and dt in seconds. ``LIF`` adds the current of the synapse.
 
 import norse.torch as norse
 import torch
@@ -107,9 +104,8 @@ assert abs(ms[response.argmax()] - peak_ms) < 0.3
 print(f"dvspipe: peak at {ms[response.argmax()]:.1f} ms: {response.max():.3f}")
 
 # %%
-# On the left, the neuron with a constant current: the exact curve, and the steps. On the right, two spikes of weight 3.
-# Below the threshold, PSPs add up. Each alone is too small, but 10 ms apart they make the neuron fire: it detects
-# *coincidence*.
+# On the left, the neuron with a constant current. On the right, two spikes of weight 3. Below the threshold, PSPs add
+# up. Each alone is too small, but 10 ms apart they make the neuron fire: it detects *coincidence*.
 
 import matplotlib.pyplot as plt
 
@@ -119,7 +115,6 @@ response, spikes = run(LIF(synapse, dt=0.0001), two)
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
 fine = np.linspace(0, 45, 500)
-left.plot(fine, 2 * (1 - np.exp(-fine / tau)), ":", color="grey", label="without threshold")
 left.plot(fine, 2 * (1 - np.exp(-(fine % (tau * np.log(2))) / tau)), color="black", label="exact")
 left.plot(5 * np.arange(1, 10), by_hand, "o", color="#e58a00", label="steps of 5 ms, before the reset")
 left.set(xlabel="ms", ylabel="u", title="constant current of 2", ylim=(-0.1, 1.9))
@@ -138,13 +133,12 @@ plt.show()
 # Exercise
 # --------
 #
-# Which constant current makes this neuron spike every 20 ms? Which is the smallest current that makes it spike at all?
+# Which constant current makes this neuron spike every 20 ms?
 #
 # .. admonition:: Answer
 #    :collapsible: closed
 #
-#    Solve 20 = 20 ln(i / (i - 1)): i / (i - 1) = e, so i = e / (e - 1) = 1.582. Without a threshold, u approaches i, so
-#    any current above 1 is enough.
+#    Solve 20 = 20 ln(i / (i - 1)): i / (i - 1) = e, so i = e / (e - 1) = 1.582.
 #
 #    .. code-block:: pycon
 #
@@ -153,4 +147,4 @@ plt.show()
 #       >>> (np.flatnonzero(spikes) + 1) * 0.1  # ms
 #       array([ 20.,  40.,  60.,  80., 100.])
 #
-# Next: :doc:`plot_3_codes`. :doc:`/concepts/networks` describes all settings of the neurons.
+# Next: :doc:`plot_3_codes`. :doc:`/concepts/networks` describes all settings.

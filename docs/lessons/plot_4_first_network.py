@@ -30,15 +30,14 @@ derivative of a spike is 0 or infinite?
 #           \frac{dE}{dw} = \sum_t \delta[t] \, a \, x[t]
 #
 # *Three factors*: the same sum, first step first. The derivative of v with respect to w is a *trace*
-# :math:`\varepsilon` of the input, which rises with each input spike and decays. Each step contributes error times
-# surrogate times trace:
+# :math:`\varepsilon` of the input. Each step contributes error times surrogate times trace:
 #
 # .. math:: \varepsilon[t] = (1 - a) \, \varepsilon[t-1] + a \, x[t], \qquad
 #           \frac{dE}{dw} = \sum_t (z[t] - y[t]) \; \psi[t] \; \varepsilon[t]
 #
 # With this loss, a spike one step beside its target is as wrong as one far away. *SuperSpike* (Zenke and Ganguli 2018)
-# first blurs the spikes z and y by a convolution (\*) with a short pulse :math:`\alpha`, a difference of two
-# exponentials (van Rossum 2001). For neuron i and input j, with the learning rate r:
+# first convolves (\*) the spikes z and y with a short pulse :math:`\alpha`, a difference of two exponentials (van
+# Rossum 2001). For neuron i and input j, with the learning rate r:
 #
 # .. math:: E = \frac{1}{2} \sum_i \int [\alpha * (y_i - z_i)]^2 \, dt, \qquad
 #           \frac{dw_{ij}}{dt} = r \; [\alpha * (y_i - z_i)](t) \;\; [\alpha * (\psi_i \, \varepsilon_j)](t)
@@ -101,9 +100,8 @@ print("after a step of 1.5: weights", better, "spikes", forward(better)[1])
 # With dvspipe
 # ------------
 #
-# ``dvspipe.networks.LIFBox`` has the surrogate in its backward pass, so ``backward()`` is BPTT. Norse's parameter
-# ``alpha`` is :math:`\beta`. With ``reset_subtract_detached``, the reset counts as a constant in derivatives.
-# ``SuperSpikeLayer.update`` computes the three factors while time runs forward.
+# ``dvspipe.networks.LIFBox`` has the surrogate in its backward pass, so ``backward()`` is BPTT. Norse's ``alpha`` is
+# :math:`\beta`. ``SuperSpikeLayer.update`` computes the three factors while time runs forward.
 
 import norse.torch as norse
 import torch
@@ -134,12 +132,11 @@ print(f"SuperSpike: three factors = gradient of the loss, largest {result.gradie
 
 # %%
 # A network is more of the same. Here two inputs spike once each, and the network tells which came first, so its neurons
-# must remember. ``LIBox``, the readout, has a neuron without spikes for each class. Its mean potential is the score of
-# the class, the *logit* :math:`o_k`; the *softmax* :math:`p_k = e^{o_k} / \sum_j e^{o_j}` makes probabilities, and the
-# loss is the *cross-entropy*, -ln p of the right class. Norse's ``SequentialState`` calls one layer after the other. An
-# input spike counts 10, because the random weights at the start are small.
+# must remember. The readout ``LIBox`` has a neuron without spikes for each class. Its mean potential is the *logit*
+# :math:`o_k` of the class; the *softmax* :math:`p_k = e^{o_k} / \sum_j e^{o_j}` makes probabilities, and the loss is
+# the *cross-entropy*, -ln p of the right class.
 #
-# The picture shows the toy before and after its step, a spike and its surrogate, and how the network improves.
+# The picture shows a spike and its surrogate, and how the network improves.
 
 import matplotlib.pyplot as plt
 
@@ -152,7 +149,7 @@ def record(B):
     """Return B recordings of 40 steps, [T, B, inputs], and the number of the input that spikes first."""
     spikes, labels = torch.zeros(40, B, 2), torch.arange(B) % 2
     first, gap = torch.randint(2, 15, (B,)), torch.randint(3, 20, (B,))
-    spikes[first, range(B), labels] = 10
+    spikes[first, range(B), labels] = 10  # the random weights at the start are small
     spikes[first + gap, range(B), 1 - labels] = 10
     return spikes, labels
 
@@ -184,18 +181,12 @@ for _ in range(100):
         accuracies.append((classify(new_spikes).argmax(1) == new_labels).float().mean().item())
 print(f"accuracy on new recordings: {accuracies[0]:.0%} after the first pass, {accuracies[-1]:.0%} after the last")
 
-figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
-for weight, colour, name in ((w, "grey", "before"), (better, "black", "after")):
-    left.plot([1, 2, 3], forward(weight)[0], "o-", color=colour, label=f"v {name}")
-left.axhline(1, color="grey", linewidth=0.8)
-left.axvline(2, color="#c62f2d", linestyle=":", label="target spike")
-left.set(xlabel="step", xticks=[1, 2, 3], title="the toy", ylim=(0, 1.6))
-left.legend(fontsize=8, ncols=2, loc="upper center")
+figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
 v = np.linspace(0, 2, 401)
-middle.plot(v, v > 1, color="black", label="spike, forward")
-middle.plot(v, 1 / (1 + beta * np.abs(v - 1)) ** 2, color="#c62f2d", label="surrogate, backward")
-middle.set(xlabel="v", title="a spike and its derivative", ylim=(-0.05, 1.45))
-middle.legend(fontsize=8, loc="upper left")
+left.plot(v, v > 1, color="black", label="spike, forward")
+left.plot(v, 1 / (1 + beta * np.abs(v - 1)) ** 2, color="#c62f2d", label="surrogate, backward")
+left.set(xlabel="v", title="a spike and its derivative", ylim=(-0.05, 1.45))
+left.legend(fontsize=8, loc="upper left")
 right.plot(losses, color="black", label="loss")
 right.plot(accuracies, color="#2f6db5", label="accuracy, new recordings")
 right.set(xlabel="pass", title="which input spikes first?", ylim=(0, 1.05))
@@ -220,4 +211,4 @@ plt.show()
 #       >>> three_factors(w).round(4)
 #       array([-0.0741, -0.0988])
 #
-# Next: :doc:`plot_5_online_rules`. :doc:`/concepts/learning-rules` describes BPTT in bounded memory.
+# Next: :doc:`plot_5_online_rules`.

@@ -16,8 +16,8 @@ change?
 # .. math:: u(t) = \sum_i w_i \, \varepsilon(t - t_i), \qquad
 #    \varepsilon(s) = \frac{s}{\tau} e^{1 - s / \tau} \;\; (s > 0), \qquad u(T) = \theta
 #
-# Change one weight by :math:`dw_i`. The spike moves by :math:`dT`. At the spike, the potential is at the threshold as
-# before, so both effects cancel:
+# Change one weight by :math:`dw_i`, and the spike moves by :math:`dT`. The potential at the spike is still the
+# threshold, so both effects cancel:
 #
 # .. math:: \varepsilon(T - t_i) \, dw_i + u'(T) \, dT = 0 \quad \Rightarrow \quad
 #    \frac{dT}{dw_i} = - \frac{\varepsilon(T - t_i)}{u'(T)}
@@ -29,13 +29,13 @@ change?
 # No surrogate is needed, because a time changes smoothly. *EventProp* (Wunderlich and Pehle 2021) finds the same
 # derivative for any number of spikes. Its neuron has a current I, to which each spike of input i adds :math:`w_i`, and
 # a potential V, which a spike of the neuron resets to 0. The gradient is computed backward in time, with the *adjoints*
-# x of the potential and y of the current. Both are 0 at the end. With s, the time counted backward:
+# x of the potential and y of the current, both 0 at the end. With s, the time counted backward:
 #
 # .. math:: \tau_s \frac{dI}{dt} = -I, \qquad \tau_m \frac{dV}{dt} = -V + I, \qquad
 #    \tau_m \frac{dx}{ds} = -x, \qquad \tau_s \frac{dy}{ds} = -y + x
 #
-# At each spike of the neuron, x jumps from its value :math:`x^+` just after the spike to :math:`x^-` just before it.
-# The gradient of a weight is a sum over all spikes of its input, at the times :math:`t_i`:
+# At each spike of the neuron, x jumps from :math:`x^+` just after it to :math:`x^-` just before it. The gradient of a
+# weight is a sum over all spikes of its input, at the times :math:`t_i`:
 #
 # .. math:: x^- = x^+ + \frac{\theta x^+ + \partial E / \partial T}{I(T) - \theta}, \qquad
 #    \frac{dE}{dw_i} = - \tau_s \sum_{t_i} y(t_i)
@@ -52,8 +52,8 @@ import numpy as np
 tau = 10.0
 
 
-def response(s: float) -> float:
-    """Return the effect of a spike of weight 1 after s ms."""
+def response(s):
+    """Return the response to a spike after s ms."""
     return s / tau * np.exp(1 - s / tau)
 
 
@@ -83,7 +83,8 @@ print(f"spike at {-2 * np.log(q):.4f}, jump of x: {x_at_spike}, dT/dw: {-y_at_in
 # 1` and :math:`\theta` = 1 have one input at 0 and the weights :math:`2 \sqrt{e}` and :math:`3 e^{1/3}`, so they spike
 # at 1/2 and 1/3. The logits (lesson 4) are -T / s, with s = 1 / (6 ln 2): the probabilities are in proportion to
 # :math:`2^{-6 T}`, so 1/3 and 2/3. The first neuron is right, so the derivative of the cross-entropy with respect to
-# :math:`T_k / s` is 2/3 and -2/3. Multiply by dT/dw, which is :math:`- T / (w (1 - T))`.
+# :math:`T_k / s` is 2/3 and -2/3. Multiply by dT/dw, which is :math:`- T / (w (1 - T))`. A step against the gradient
+# makes the first neuron earlier, the second one later.
 
 weights = np.array([2 * np.e ** (1 / 2), 3 * np.e ** (1 / 3)])
 times = np.array([1 / 2, 1 / 3])
@@ -94,8 +95,6 @@ by_weights = by_times * -times / (weights * (1 - times))
 print(f"spikes at {times.round(3)}, probabilities {probabilities.round(3)}, gradient {by_weights.round(3)}")
 
 # %%
-# A step against the gradient makes the first neuron earlier, the second one later.
-#
 # With dvspipe
 # ------------
 #
@@ -103,10 +102,10 @@ print(f"spikes at {times.round(3)}, probabilities {probabilities.round(3)}, grad
 
 import torch
 
-from dvspipe.rules import SpikePropLayer, eventprop, spikeprop_times
+from dvspipe.rules import eventprop, spikeprop_times
 
 
-def tensor(values: object) -> torch.Tensor:
+def tensor(values):
     """Return a tensor of float64 that collects gradients."""
     return torch.tensor(values, dtype=torch.float64, requires_grad=True)
 
@@ -118,7 +117,7 @@ assert np.isclose(spiked.item(), T)
 assert np.isclose(weight.grad.item(), gradient)
 
 weight = tensor([[16 / 3]])
-spikes = eventprop(zero, weight, tau_mem=2.0, tau_syn=1.0)  # all spikes of the neuron; here, only one
+spikes = eventprop(zero, weight, tau_mem=2.0, tau_syn=1.0)  # all spikes: here, one
 spikes.sum().backward()
 assert np.isclose(spikes.item(), -2 * np.log(q))
 assert np.isclose(weight.grad.item(), -3 / 16)
@@ -133,8 +132,8 @@ print("the same times and gradients as by hand")
 
 # %%
 # Left: a larger weight lifts the potential (red), and the spike moves by that height divided by the slope (blue).
-# Right: EventProp. Forward (solid), the current I falls and the potential V rises to the threshold. Backward (dashed,
-# from right to left), x starts with a jump at the spike and feeds y. At the input, -y is the gradient.
+# Right: forward (solid), V rises to the threshold. Backward (dashed, from right to left), x starts with a jump at the
+# spike and feeds y. At the input, -y is the gradient.
 
 import matplotlib.pyplot as plt
 
@@ -145,18 +144,13 @@ left.plot(ms, 1.1 * w * response(ms), color="#e58a00", label="10 % larger")
 left.axhline(1, color="grey", linewidth=0.8, linestyle=":")
 left.plot([T, T], [1, 1.1], color="#c62f2d", label="ε dw")
 left.plot([T - 0.1 / slope, T], [1, 1.1 - 0.1], color="#2f6db5", linewidth=2.5, label="ε dw / u'")
-left.plot([T - 0.1 / slope, T], [1, 1.1], color="grey", linewidth=0.8)
 left.set(xlim=(2, 8), ylim=(0.6, 1.4), xlabel="ms", ylabel="potential u", title="SpikeProp: a weight moves the spike")
 left.legend(loc="lower right")
 moment = -2 * np.log(q)
 t = np.linspace(0, moment, 100)
 before = moment - t
-after = np.linspace(moment, 1.0, 50)
 right.plot(t, 16 / 3 * (np.exp(-t / 2) - np.exp(-t)), color="black", label="V")
-right.plot([moment, moment], [0, 1], color="black", linewidth=0.6)
-right.plot(after, 3 * (np.exp(-(after - moment) / 2) - np.exp(-(after - moment))), color="black")
-right.plot([*t, *after], 16 / 3 * np.exp(-np.array([*t, *after])) / 4, color="#4a9a62", label="I / 4")
-right.plot([1, moment, *t[::-1]], [0, 0, *0.5 * np.exp(-before[::-1] / 2)], "--", color="#c62f2d", label="x")
+right.plot(t, np.exp(-before / 2) / 2, "--", color="#c62f2d", label="x")
 right.plot(t, np.exp(-before / 2) - np.exp(-before), "--", color="#2f6db5", label="y")
 right.plot(0, y_at_input, "o", color="#2f6db5", label="3/16 = -dT/dw")
 right.set(xlabel="time", title="EventProp: forward, and back")
@@ -164,40 +158,8 @@ right.legend(loc="upper right")
 plt.show()
 
 # %%
-# SpikeProp's first task was XOR (Bohte et al. 2002): an input spikes at 0 or 6 ms, a third one at 0 is a reference, and
-# the output should spike at 10 ms if the inputs differ, else at 16 ms. Between two neurons are 16 synapses with delays
-# of 1 to 16 ms; one of five hidden neurons is inhibitory. Slopes below ``least_slope`` count as 1 per ms in gradients.
-# The picture shows the output for all input times; the corners were trained.
-
-torch.manual_seed(0)
-corners = torch.tensor([[0.0, 0.0, 0.0], [0.0, 6.0, 0.0], [6.0, 0.0, 0.0], [6.0, 6.0, 0.0]])  # ms
-targets = torch.tensor([16.0, 10.0, 10.0, 16.0])
-hidden = SpikePropLayer(3, 5, delays=range(1, 17), tau=7.0, threshold=50.0, least_slope=1.0)
-output = SpikePropLayer(5, 1, delays=range(1, 17), tau=7.0, threshold=50.0, least_slope=1.0)
-output.weight.data[:, -1] *= -1
-optimiser = torch.optim.SGD([hidden.weight, output.weight], lr=1.0)
-errors = []
-for _ in range(250):
-    optimiser.zero_grad()
-    error = (output(hidden(corners))[:, 0] - targets).square().sum()
-    error.backward()
-    optimiser.step()
-    output.weight.data[:, -1].clamp_(max=0)
-    errors.append(error.item())
-print("outputs:", [round(time, 1) for time in output(hidden(corners))[:, 0].tolist()], "wanted:", targets.tolist())
-
-ms = torch.linspace(0, 6, 25)
-answers = output(hidden(torch.cartesian_prod(ms, ms, torch.zeros(1)))).detach().reshape(25, 25)
-figure, (curve, axes) = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
-curve.semilogy(errors, color="black")
-curve.set(xlabel="cycle", ylabel="ms²", title="summed squared error")
-picture = axes.imshow(answers.T.numpy(), origin="lower", extent=(0, 6, 0, 6), cmap="viridis")
-axes.scatter(*corners.numpy()[:, :2].T, c="black", clip_on=False)
-axes.set(xlabel="time of input 1, ms", ylabel="time of input 2, ms", title="time of the output spike")
-figure.colorbar(picture, label="ms")
-plt.show()
-
-# %%
+# Such gradients train networks: :doc:`/concepts/learning-rules` shows how five learn XOR, the first task of SpikeProp.
+#
 # Exercise
 # --------
 #
@@ -208,8 +170,8 @@ plt.show()
 #    :collapsible: closed
 #
 #    The gradient is (5 - 7) * (-8.24) = 16.5, so the weight becomes 1.213 - 0.330 = 0.883. The largest response is
-#    :math:`\varepsilon(\tau) = 1`, so below w = 1 the neuron never spikes: it has no gradient, and cannot return. So
-#    take small steps, and bound the slope from below, as ``least_slope`` does.
+#    :math:`\varepsilon(\tau) = 1`, so below w = 1 the neuron never spikes: it has no gradient, and cannot return. Take
+#    small steps, and bound the slope from below (``least_slope``).
 #
 #    .. code-block:: pycon
 #
@@ -220,4 +182,4 @@ plt.show()
 #       >>> round(smaller.item(), 3), spikeprop_times(zero, smaller, zero[0], tau=tau).item()
 #       (0.883, inf)
 #
-# Next: :doc:`plot_7_stdp`. All rules of spike times are in :doc:`/concepts/learning-rules`.
+# Next: :doc:`plot_7_stdp`.

@@ -25,12 +25,13 @@ errors. What can it learn?
 # .. math:: w \leftarrow w + A_+ \, x \;\; \textrm{at a spike of the neuron}, \qquad
 #    w \leftarrow w - A_- \, y \;\; \textrm{at a spike of the input}
 #
-# Inputs that spike independently of the neuron have all lags equally often: their mean change per second is
+# Inputs that spike independently of the neuron have all lags equally often: with the rates r, their mean change per
+# second is
 #
 # .. math:: \frac{dw}{dt} = r_{\mathrm{pre}} \, r_{\mathrm{post}} \, (A_+ \tau_+ - A_- \tau_-)
 #
-# with the rates r. The area is chosen a little below 0, so these inputs shrink on average. Inputs that help the neuron
-# to spike come before it more often than by chance, and grow.
+# The area is chosen a little below 0, so these inputs shrink on average. Inputs that help the neuron to spike come
+# before it more often than by chance, and grow.
 #
 # By hand
 # -------
@@ -53,14 +54,13 @@ for step in range(5):
 # With dvspipe
 # ------------
 #
-# ``PairRule`` has the constants; ``apply_stdp`` returns the changed weights and the traces. A trace halves in 1 ms if
-# its time constant is 1 ms / ln 2.
+# ``PairRule`` has the constants; ``apply_stdp`` returns the changed weights and the traces.
 
 import torch
 
 from dvspipe.rules import PairRule, apply_stdp
 
-half_s = 1e-3 / np.log(2)
+half_s = 1e-3 / np.log(2)  # a trace halves in 1 ms
 rule = PairRule(increase=0.16, decrease=0.08, tau_plus_s=half_s, tau_minus_s=half_s)
 trains = torch.tensor([pre, post])[:, :, None]  # [T, 1] each
 changed, traces = apply_stdp(torch.tensor([[0.5]], dtype=torch.float64), *trains, rule, dt_s=1e-3)
@@ -69,8 +69,8 @@ assert np.allclose([traces.pre[0].item(), traces.post[0].item()], [x, y])
 print(f"dvspipe: w = {changed.item():.2f}, the same as by hand")
 
 # %%
-# Now a neuron with 60 inputs. Every 50 ms, the first 20 inputs spike in sequence, one per millisecond; the other 40
-# spike at random. All weights are 0.5 at the start. The rule clips them to 0 and 1.
+# Now a neuron with 60 inputs. Every 50 ms, the first 20 spike in sequence, one per millisecond; the other 40 spike at
+# random. All weights are 0.5 at the start. The rule clips them to 0 and 1.
 
 rng = np.random.default_rng(0)
 rule = PairRule()  # A+ = 0.01, A- = 0.0105, both time constants 20 ms
@@ -92,27 +92,13 @@ first, last = np.mean(latencies[:10]), np.mean(latencies[-10:])
 print(f"first spike of the neuron: at {first:.1f} ms in the first ten sequences, {last:.1f} ms in the last ten")
 
 # %%
-# Left: the window, measured with one pair of spikes for each lag. Middle: the weights before (line) and after (bars).
-# The inputs at the start of the sequence spike just before the neuron and grow to 1; later ones fall to 0; the random
-# inputs have hardly moved. Right: so the neuron spikes earlier and earlier. It has learned to predict the sequence from
-# its start (Song, Miller and Abbott 2000).
+# Left: the weights before (line) and after (bars). The inputs at the start of the sequence spike just before the neuron
+# and grow to 1; later ones fall to 0; the random inputs have hardly moved. Right: so the neuron spikes earlier and
+# earlier. It has learned to predict the sequence from its start (Song, Miller and Abbott 2000).
 
 import matplotlib.pyplot as plt
 
-
-def change(lag_ms: int) -> float:
-    """Return the change of a weight by one pair of spikes."""
-    trains = torch.zeros(2, 121, 1)
-    trains[0, 60], trains[1, 60 + lag_ms] = 1, 1
-    start = torch.tensor([[0.5]], dtype=torch.float64)
-    return apply_stdp(start, *trains, PairRule(), dt_s=1e-3)[0].item() - 0.5
-
-
-figure, (window, bars, curve) = plt.subplots(1, 3, figsize=(9.5, 3), layout="constrained")
-lags = np.arange(-60, 61, 2)
-window.stem(lags, [change(lag) for lag in lags], basefmt=" ", markerfmt=".")
-window.axhline(0, color="grey", linewidth=0.8)
-window.set(xlabel="neuron after input, ms", title="change by a pair")
+figure, (bars, curve) = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
 bars.bar(range(60), weights[0].numpy(), color=["#c62f2d"] * 20 + ["#b0b7c3"] * 40)
 bars.axhline(0.5, color="black", linewidth=1)
 bars.set(xlabel="input (red: the sequence)", title="weights (line: before)", ylim=(0, 1.05))
@@ -121,40 +107,9 @@ curve.set(xlabel="sequence", ylabel="ms", title="first spike of the neuron", yli
 plt.show()
 
 # %%
-# Neurons that inhibit each other share the work. Four neurons see pictures with a bar in one of four directions, and
-# noise. The first neuron to spike learns and stops the others (winner takes all; Kheradpisheh et al. 2018): weights of
-# inputs that spike before the neuron, or in the same step, grow, and all others shrink, in proportion to w (1 - w). The
-# *receptive fields*, the weights drawn as pictures, become the four bars, without any labels. ``rates(0, 3000)``
-# returns the learning rates of the first 3000 pictures, which double every 500.
-
-from dvspipe.rules import Competition, StdpConfig, train_convolution
-
-generator = torch.Generator().manual_seed(0)
-rows, columns = torch.meshgrid(torch.arange(-3, 4), torch.arange(-3, 4), indexing="ij")
-directions = torch.stack([rows == 0, columns == 0, rows == columns, rows == -columns])
-shown = directions[torch.randint(4, (3000,), generator=generator)]
-noise = torch.rand(3, 3000, 7, 7, generator=generator) < 0.03  # spikes in each of three steps
-pictures = noise.float()[:, :, None]  # [T, B, C, H, W]
-pictures[0, :, 0] = (shown | noise[0]).float()  # the bar comes in the first step
-fields = 0.8 + 0.05 * torch.randn(4, 1, 7, 7, generator=generator)
-competition = Competition(threshold=5.0, winners=1, radius=0)
-learned = train_convolution(fields, pictures, StdpConfig().rates(0, 3000), competition)
-
-figure, panels = plt.subplots(2, 5, figsize=(7.5, 3.1), layout="constrained")
-for row, (name, images) in zip(panels, {"before": fields, "after": learned}.items(), strict=True):
-    row[1].set_ylabel(name)
-    for axes, image in zip(row[1:], images, strict=True):
-        axes.imshow(image[0].numpy(), cmap="Greys", vmin=0, vmax=1)
-for axes, image in zip(panels[:, 0], pictures[:, :2].amax((0, 2)), strict=True):
-    axes.imshow(image.numpy(), cmap="Oranges", vmin=0, vmax=1)
-for axes in panels.flat:
-    axes.set(xticks=[], yticks=[])
-panels[0, 0].set_title("two pictures")
-for number in range(4):
-    panels[0, number + 1].set_title(f"neuron {number}")
-plt.show()
-
-# %%
+# Neurons that inhibit each other learn different patterns: :doc:`/concepts/learning-rules` has the window of the rule,
+# and what such neurons learn from digits without labels.
+#
 # Exercise
 # --------
 #
