@@ -23,7 +23,6 @@ PAGES = (
     "guides/live",
     "concepts/encoding",
     "concepts/learning-rules",
-    "concepts/simulator",
     "concepts/synthetic-data",
     "reference/python",
     "reference/results",
