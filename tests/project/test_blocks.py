@@ -19,7 +19,6 @@ ROOT = Path(__file__).parents[2]
 PAGES = (
     "start/five-minutes",
     "guides/convert",
-    "guides/infer",
     "guides/live",
     "concepts/encoding",
     "concepts/learning-rules",
@@ -30,7 +29,6 @@ PAGES = (
 SKIPPED = {
     "reference/python": ('train("recordings"', 'infer("gesture", "recordings"'),
     "concepts/encoding": ("tonic.datasets",),  # downloads
-    "guides/infer": ("dvspipe.track",),  # tests/people runs it on a film of a person
     "reference/results": ("RunFolder",),  # needs a run
 }
 """Texts that identify blocks to skip: they need more than short files and are tested in other modules."""
