@@ -19,11 +19,9 @@ ROOT = Path(__file__).parents[2]
 PAGES = (
     "start/five-minutes",
     "guides/convert",
-    "guides/infer",
     "guides/live",
     "concepts/encoding",
     "concepts/learning-rules",
-    "concepts/simulator",
     "concepts/synthetic-data",
     "reference/python",
     "reference/results",
@@ -31,7 +29,6 @@ PAGES = (
 SKIPPED = {
     "reference/python": ('train("recordings"', 'infer("gesture", "recordings"'),
     "concepts/encoding": ("tonic.datasets",),  # downloads
-    "guides/infer": ("dvspipe.track",),  # tests/people runs it on a film of a person
     "reference/results": ("RunFolder",),  # needs a run
 }
 """Texts that identify blocks to skip: they need more than short files and are tested in other modules."""
