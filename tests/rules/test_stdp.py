@@ -19,7 +19,8 @@ def draw(steps: int, rate: float, *sizes: int) -> list[Tensor]:
 
 
 def test_traces_equal_the_double_sum_over_all_pairs() -> None:
-    rule = PairRule(increase=1e-4, decrease=1.05e-4)  # too little change to reach the bounds
+    # Too little change to reach the bounds.
+    rule = PairRule(increase=1e-4, decrease=1.05e-4, tau_plus_s=0.02, tau_minus_s=0.03)
     pre, post = draw(2000, 0.1, 3, 3)
     changed, _ = apply_stdp(torch.full((3, 3), 0.5, dtype=F64), pre, post, rule, dt_s=1e-3)
     for m in range(3):
@@ -27,7 +28,7 @@ def test_traces_equal_the_double_sum_over_all_pairs() -> None:
             arrived, fired = (torch.nonzero(spikes)[:, 0] for spikes in (pre[:, n], post[:, m]))
             lags_s = (fired[:, None] - arrived).double() * 1e-3
             up = 1e-4 * torch.exp(-lags_s / 0.02)[lags_s > 0].sum()
-            down = 1.05e-4 * torch.exp(lags_s / 0.02)[lags_s < 0].sum()
+            down = 1.05e-4 * torch.exp(lags_s / 0.03)[lags_s < 0].sum()
             assert float(changed[m, n] - 0.5 - (up - down)) == pytest.approx(0, abs=1e-13)  # rounding
             assert float(up + down) > 0.05
 
