@@ -329,6 +329,9 @@ def test_split_file_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     path.write_text(json.dumps(named | {"validation": others}))
     with raises(DataError, "split.json", first, "split="):
         restore_split(path, drawn)
+    path.write_text(json.dumps(named))
+    with raises(DataError, "'user0"):  # a person in two parts
+        open_dataset(config.model_copy(update={"group": r"user\d+"}))
     for content, facts in (
         (json.dumps(named | {"test": [*named["test"], named["train"][0]]}), "split.json"),
         (json.dumps(named | {"test": [*named["test"], "elsewhere.h5"]}), ("split.json", "elsewhere.h5")),

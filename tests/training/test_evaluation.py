@@ -14,6 +14,7 @@ from conftest import BAR_SENSOR, SENSOR, moving_bar, random_events, write_bars
 from facts import mentions, raises, warnings_of
 from small_training import config_for
 from torch import Tensor, nn
+from untrained import untrained_config
 
 from dvspipe import Classifier, TrainConfig, evaluate, train
 from dvspipe.base.errors import ConfigError, DataError
@@ -22,7 +23,7 @@ from dvspipe.datasets import DataConfig, from_recordings, open_dataset
 from dvspipe.formats import write
 from dvspipe.results import EvaluatedPart, TrainingRun
 from dvspipe.training.calibration import find_least_energy, fit_temperature
-from dvspipe.training.evaluation import expected_calibration_error
+from dvspipe.training.evaluation import Evaluation, expected_calibration_error, score
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +153,16 @@ def test_temperature_is_at_the_minimum_and_few_recordings_keep_it_near_one() -> 
     slope = float((scaled[torch.arange(6), torch.from_numpy(labels)] - expected).sum())
     assert slope + np.log(temperature) / 0.5**2 == pytest.approx(0, abs=1e-3)
     assert 0.6 < fit_temperature(20 * np.eye(3, dtype=np.float32), np.arange(3)) < 1.6
+
+
+def test_wrong_predictions_begin_with_the_most_certain() -> None:
+    config = untrained_config({})
+    logits = np.zeros((3, len(config.classes)), np.float32)
+    logits[:, 0] = 1, 3, 2
+    evaluation = Evaluation(0.0, np.array([1, 1, 0]), logits.argmax(axis=1), logits)
+    data = from_recordings([(random_events(number, 5), "a") for number in range(3)])
+    first, second = score(evaluation, list(data.samples), config).wrong
+    assert first.probability > second.probability
 
 
 def test_calibration_error_is_the_mean_distance_of_confidence_and_accuracy() -> None:
