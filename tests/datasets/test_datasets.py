@@ -330,7 +330,7 @@ def test_split_file_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with raises(DataError, "split.json", first, "split="):
         restore_split(path, drawn)
     path.write_text(json.dumps(named))
-    with raises(DataError, "'user0"):  # a person in two parts
+    with raises(DataError, "user00"):  # in two parts
         open_dataset(config.model_copy(update={"group": r"user\d+"}))
     for content, facts in (
         (json.dumps(named | {"test": [*named["test"], named["train"][0]]}), "split.json"),
