@@ -154,7 +154,7 @@ right.plot(t, np.exp(-before / 2) / 2, "--", color="#c62f2d", label="x")
 right.plot(t, np.exp(-before / 2) - np.exp(-before), "--", color="#2f6db5", label="y")
 right.plot(0, y_at_input, "o", color="#2f6db5", label="3/16 = -dT/dw")
 right.set(xlabel="time", title="EventProp: forward, and back")
-right.legend(loc="upper right")
+right.legend(loc="upper left", fontsize=8)
 plt.show()
 
 # %%
