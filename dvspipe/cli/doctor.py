@@ -125,7 +125,9 @@ def _list_requirements() -> dict[str, list[str]]:
 
 
 def _find_missing(names: Sequence[str]) -> list[str]:
-    installed = {package.name.lower() for package in importlib.metadata.distributions() if package.name}
+    # Some packages, such as huggingface_hub, write their name in another way than we do.
+    found = (package.name for package in importlib.metadata.distributions())
+    installed = {re.sub(r"[-_.]+", "-", name).lower() for name in found if name}
     if "opencv-python-headless" in installed:
         installed.add("opencv-python")
     return [name for name in names if name.lower() not in installed]

@@ -20,6 +20,8 @@ def test_this_machine_is_not_broken() -> None:
     checks = json.loads(run("doctor", "--json").stdout)["checks"]
     assert [check["name"] for check in checks] == [check.name for check in diagnosis.checks]
     assert {"libraries", "GPU", "cache", "webcam"} <= {check["name"] for check in checks}
+    states = {check.name: check.state for check in diagnosis.checks}
+    assert {states[f"[{extra}]"] for extra in ("app", "export", "hub", "report", "ros")} == {"ok"}  # of the extra dev
 
 
 def test_machine_without_a_gpu_is_examined_without_torch() -> None:
