@@ -5,6 +5,7 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -183,7 +184,17 @@ def test_frame_times_are_read_exactly(tmp_path: Path, steps: list[int], unit: tu
         ("timestamp,filename\r\n1403636579763555584, a\r\n1403636579763557584, b\r\n1403636579763559584,c", "ns", None),
         ("0.0\n0.1\n", None, ("times.txt", "2", "3")),
         ("0.0\n0.2\n0.1\n", None, ("line 3", "100000", "200000")),
-        ("0.0\n0,1\n0.2\n", None, ("times.txt", "2", "3")),
+        ("0.0\n0,1\n0.2\n", None, ("line 2", "0,1")),
+        ("0.0 1e3\n", None, ("line 1", "0.0 1e3")),
+        ("0.0\n0.1\n0.2 s\nend\n", None, ("line 4", "end")),
+        ("t x\nt x\n0.0\n", None, ("line 2", "t x")),
+        ("0.0\nnan\n0.2\n", None, ("line 2", "nan")),
+        ("-0.04\n0.0\n0.04\n", None, ("line 1", "-0.04", "0 or more")),
+        ("0.0\n0.1\n1.5e99999999999", None, ("line 3", "1.5e99999999999")),
+        ("+0.0e+00\n4.00004e-02\n\n# pause\n1.e0", None, [0, 40_000, 1_000_000]),
+        ("0e0\n4e4\n1e5", "us", [0, 40_000, 100_000]),
+        ("0.0e0\n4.0e4\n1.0e5", None, ("line 1", "time_unit")),
+        ("0.0\n1e0\n2.0", None, ("line 2", "time_unit")),
         ("0\n100\n200\n", None, ("line 1", "time_unit")),
         ("0.0 im0.png\n0.1 im2.png\n0.2 im1.png\n", None, ("line 2", "im2.png", "im1.png")),
     ],
@@ -198,6 +209,14 @@ def test_times_of_image_folders(tmp_path: Path, text: str, unit: Any, expected: 
     else:
         times = [frame.t_us for frame in open_video(tmp_path / "images", settings).frames()]
         assert times == (expected or [1_403_636_579_763_556 + 2 * number for number in range(3)])
+
+
+@pytest.mark.parametrize(("form", "unit"), [("%.18e", None), ("%.7f", None), ("% .9E", None), ("%g", "s")])
+def test_times_written_by_numpy_are_read(tmp_path: Path, form: str, unit: str | None) -> None:
+    times_us = 40_000 * np.arange(30) + 8
+    np.savetxt(tmp_path / "times.txt", times_us / 1e6, fmt=form, header="time")
+    expected = [round(Decimal(form % time_s) * 10**6) for time_s in times_us / 1e6]
+    assert read_times(tmp_path / "times.txt", unit) == tuple(expected)
 
 
 def test_image_folder_times_are_used_unless_fps_is_set(tmp_path: Path) -> None:
