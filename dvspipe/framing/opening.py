@@ -20,6 +20,7 @@ from ..recordings.conversion import FRAMES_AHEAD, open_for_sensor
 from ..recordings.sources import is_video
 from ..results import LookRow
 from ..video.config import VideoSettings
+from ..video.containers import is_gif
 from ..video.names import camera_of
 from ..video.opening import open_video
 from ..video.video import Video
@@ -335,7 +336,8 @@ def plan_picture(path: Path, size: SensorSize, target: SensorSize, config: Frami
 def _open_repeated(path: Path, settings: VideoSettings) -> Video:
     """Open a video; repeat a GIF to last at least MIN_GIF_US, enough for a network's window."""
     video = open_video(path, settings)
-    return video.repeated(MIN_GIF_US) if path.suffix.lower() == ".gif" and video.times_us is None else video
+    is_repeated = video.times_us is None and path.is_file() and is_gif(path)
+    return video.repeated(MIN_GIF_US) if is_repeated else video
 
 
 def _crop_to_region(settings: FilmConfig, region: Region, size: SensorSize, target: SensorSize | None) -> FilmConfig:

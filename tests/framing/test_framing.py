@@ -233,13 +233,22 @@ def test_picture_shows_a_rectangle_around_the_region() -> None:
     assert not is_line[59, 40]  # the lower edge is outside
 
 
-def test_short_gif_is_repeated(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["short.gif", "short.mp4"])
+def test_short_gif_is_repeated_whatever_its_name_is(tmp_path: Path, name: str) -> None:
     pictures = [Image.fromarray(np.roll(np.eye(32, dtype=np.uint8) * 255, 4 * k, axis=1)) for k in range(8)]
-    path, size = tmp_path / "short.gif", SensorSize(width=32, height=32)
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=60, loop=0)
+    path, size = tmp_path / name, SensorSize(width=32, height=32)
+    pictures[0].save(path, "GIF", save_all=True, append_images=pictures[1:], duration=60, loop=0)
     source = open_source(path, size, FramingConfig(roi="full"))
     events = concatenate(source.read_fitted(), size)
     first, second = (events.between(start_us, start_us + 400_000) for start_us in (480_000, 960_000))
     assert first.shift_time(480_000) == second
     assert 2_900_000 < events.t[-1] < 3_500_000  # 3 s are 7 rounds of 0.48 s
-    assert [mentions(warning, "short.gif", "0.48 s", "repeated", "3.36 s") for warning in source.warnings] == [True]
+    assert [mentions(warning, name, "0.48 s", "repeated", "3.36 s") for warning in source.warnings] == [True]
+
+
+def test_film_that_is_no_gif_is_not_repeated(tmp_path: Path) -> None:
+    write_bar(tmp_path / "a.webm", Region(20, 30, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
+    film = (tmp_path / "a.webm").rename(tmp_path / "a.gif")
+    source = open_source(film, TARGET, FramingConfig(roi="full"))
+    assert source.warnings == ()
+    assert concatenate(source.read_fitted(), TARGET).t[-1] < 1_400_000

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import itertools
 import os
 import socket
+import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from decimal import Decimal
 from itertools import pairwise
@@ -302,6 +306,51 @@ def test_full_disk_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
     with limit_files(20_000), raises(FileError, "a.webm", 40):
         write_video(tmp_path / "a.webm", frames_from_arrays(images, fps=30))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_videos_written_at_the_same_time_leave_stderr_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers, second_begins, open_writer = itertools.count(), threading.Event(), cv2.VideoWriter
+
+    class SlowWriter:
+        """Replacement for cv2.VideoWriter: the first one waits for the second, and ends before it."""
+
+        fourcc = open_writer.fourcc
+
+        def __new__(cls, *arguments: Any) -> Any:
+            if next(numbers) == 0:
+                second_begins.wait(0.5)
+            else:
+                second_begins.set()
+                time.sleep(0.3)
+            return open_writer(*arguments)
+
+    monkeypatch.setattr(cv2, "VideoWriter", SlowWriter)
+    before = os.fstat(2)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(write_clip, [tmp_path / "a.webm", tmp_path / "b.webm"]))
+    assert os.path.samestat(os.fstat(2), before)
+
+
+def test_libraries_print_nothing(tmp_path: Path) -> None:
+    code = """
+from contextlib import suppress
+from pathlib import Path
+import numpy as np
+from dvspipe.base.errors import VideoError
+from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.opening import open_video
+from dvspipe.video.writing import write_video
+
+write_video(Path("a.webm"), frames_from_arrays(np.zeros((8, 32, 48), np.uint8), fps=50))
+Path("b.webm").write_bytes(Path("a.webm").read_bytes()[:-200])
+for source in ("a.webm", "b.webm", 99):
+    with suppress(VideoError):
+        list(open_video(source).frames())
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == ""
 
 
 def test_animated_image_is_read_as_a_video(tmp_path: Path) -> None:
