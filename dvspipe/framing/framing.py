@@ -6,7 +6,7 @@ from motion alone, in three steps:
 1. `ActivityMaps` counts active pixels on a coarse grid, in slices of half a second. A pixel counts at most once per
    slice, so a slightly swaying outline counts as much as a waving hand. It counts only if a neighbour was active just
    before: true for edges of objects, rarely for noise.
-2. `find_square` averages the slices of some seconds and finds the square that shows the person as in training clips. It
+2. `find_squares` finds, in the average of some seconds, the square that shows the person as in training clips. It
    starts at the square with the most activity for its size. A small network, trained on cartoons of the synthetic
    people, then refines the square in a few steps: outlines of head and body reveal which side of the body moves, and
    how large the body is.
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -44,6 +44,8 @@ ZERO_WEIGHT_ACTIVITY = 0.1  # fractions of full activity with weight 0 and 1
 FULL_WEIGHT_ACTIVITY = 0.4
 MIN_ACTIVITY = 0.02  # minimum full activity, beyond noise
 MIN_CELLS = 12.0  # minimum total weight of moving cells
+PART_SHARE = 0.5  # minimum weight of a second thing that moves, relative to the first
+NEAR_SIDES = 1.2  # distance of the centres of two things, in mean sides, from which they are two people
 SIDE_POWER = 0.65  # start squares maximize weight / side ** SIDE_POWER
 MIN_SIDE = 10  # side of the smallest start square in cells
 SIDE_STEP = 1.2  # factor to the next start square
@@ -75,6 +77,10 @@ class Square(NamedTuple):
         """Return the square moved to the right and down."""
         return Square(self.x + x, self.y + y, self.side)
 
+    def is_near(self, other: Square) -> bool:
+        """Return whether two squares overlap, or nearly do."""
+        return max(abs(self.x - other.x), abs(self.y - other.y)) < NEAR_SIDES * (self.side + other.side) / 2
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RegionTrack(Brief):
@@ -103,6 +109,7 @@ class Framing(Brief):
         zoom: Scale in target pixels per source pixel.
         t_us: Start time of each position in microseconds, int64 [n].
         center: Column and row of the region's centre at each position, float64 [n, 2].
+        has_choice: Whether several things move; the region follows one of them.
     """
 
     source: SensorSize
@@ -110,6 +117,7 @@ class Framing(Brief):
     zoom: float
     t_us: NDArray[np.int64]
     center: NDArray[np.float64]
+    has_choice: bool = False
 
     @classmethod
     def of(cls, path: SquarePath, source: SensorSize, target: SensorSize) -> Framing:
@@ -203,13 +211,42 @@ class ActivityMaps:
         self._counts = np.zeros(self._shape, np.float32)
 
 
-def find_square(activity: NDArray[np.float32], cell_px: int) -> Square | None:
-    """Find the square that shows the moving person, in pixels, from activity [rows, columns]; None: nothing moves."""
+def find_squares(activity: NDArray[np.float32], cell_px: int) -> list[Square]:
+    """Find the square that shows the moving person, in pixels, from activity [rows, columns]; empty: nothing moves.
+
+    If several things move apart from each other, there is a square for each, the most active thing first.
+    """
+    from scipy import ndimage
+
     weight = weigh_cells(activity)
     if weight.sum() < MIN_CELLS:
-        return None
+        return []
 
-    return refine_square(weight, find_start(weight)).scaled(cell_px)
+    parts, count = ndimage.label(weight, np.ones((3, 3)))
+    totals = ndimage.sum_labels(weight, parts, np.arange(count) + 1)
+    order = np.argsort(-totals)
+    large = (order[totals[order] >= PART_SHARE * totals.max()] + 1).tolist()
+    if len(large) == 1:
+        return [_locate(weight).scaled(cell_px)]
+
+    # Parts of one person, such as two hands, are near each other: each is refined to a square of the person.
+    alone = {part: _locate(np.where(parts == part, weight, 0)) for part in large}
+    apart = [part for part in large if not alone[part].is_near(alone[large[0]])]
+
+    squares = []
+    for part in (large[0], *apart):
+        away = [other for other in large if not alone[other].is_near(alone[part])]
+        squares.append(_locate(np.where(np.isin(parts, away), 0, weight)).scaled(cell_px))
+    return squares
+
+
+def choose_square(squares: Sequence[Square], previous: Square | None) -> Square:
+    """Return the square near the previous one, so the region stays with one of several things, or the first one."""
+    return next((square for square in squares if previous and square.is_near(previous)), squares[0])
+
+
+def _locate(weight: NDArray[np.float64]) -> Square:
+    return refine_square(weight, find_start(weight))
 
 
 def weigh_cells(activity: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -353,7 +390,7 @@ def find_framing(
     original = original or sensor
     scale = original.width / sensor.width
     maps = ActivityMaps(sensor)
-    numbers, squares = _find_squares(maps.count(parts), maps.cell_px)
+    numbers, squares, has_choice = _follow_squares(maps.count(parts), maps.cell_px)
     if not squares:
         return None
 
@@ -367,7 +404,7 @@ def find_framing(
 
     play = DEAD_BAND * min(target.width, target.height) / zoom
     followed = follow_centers(smooth_centers(np.array(numbers), center), play)
-    return Framing(original, target, zoom, t_us, followed)
+    return Framing(original, target, zoom, t_us, followed, has_choice)
 
 
 def choose_zoom(side: float, original: SensorSize, target: SensorSize) -> float | None:
@@ -380,14 +417,19 @@ def choose_zoom(side: float, original: SensorSize, target: SensorSize) -> float 
     return None if is_complete else zoom
 
 
-def _find_squares(slices: Iterable[tuple[int, NDArray[np.float32]]], cell_px: int) -> tuple[list[int], list[Square]]:
-    """Return the indices of slices with motion, and the square of each from the mean of all slices near it."""
+def _follow_squares(
+    slices: Iterable[tuple[int, NDArray[np.float32]]], cell_px: int
+) -> tuple[list[int], list[Square], bool]:
+    """Return the indices of slices with motion, a square of each from the mean of slices near it, and `has_choice`."""
     numbers = list[int]()
     squares = list[Square]()
     recent = deque[tuple[int, NDArray[np.float32]]]()
     waiting = deque[int]()
 
+    has_choice = False
+
     def flush_until(last: int | None) -> None:
+        nonlocal has_choice
         while waiting and (last is None or waiting[0] + CONTEXT_SLICES < last):
             now = waiting.popleft()
 
@@ -395,9 +437,10 @@ def _find_squares(slices: Iterable[tuple[int, NDArray[np.float32]]], cell_px: in
             while recent[0][0] < now - CONTEXT_SLICES:
                 recent.popleft()
             mean = np.mean([activity for number, activity in recent if number <= now + CONTEXT_SLICES], axis=0)
-            if (square := find_square(mean, cell_px)) is not None:
+            if choice := find_squares(mean, cell_px):
+                has_choice |= len(choice) > 1
                 numbers.append(now)
-                squares.append(square)
+                squares.append(choose_square(choice, squares[-1] if squares else None))
 
     for number, activity in slices:
         flush_until(number)
@@ -405,7 +448,7 @@ def _find_squares(slices: Iterable[tuple[int, NDArray[np.float32]]], cell_px: in
         waiting.append(number)
 
     flush_until(None)
-    return numbers, squares
+    return numbers, squares, has_choice
 
 
 def smooth_centers(numbers: NDArray[np.int64], center: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ still person. Until the person is located, the network sees the complete picture
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,12 +27,14 @@ from ..framing.framing import (
     SMOOTH_SLICES,
     ActivityMaps,
     Framing,
+    Square,
+    choose_square,
     choose_zoom,
-    find_square,
+    find_squares,
     follow_events,
     smooth_centers,
 )
-from ..framing.opening import coarse_size, is_larger, map_region, plan_picture, plan_region
+from ..framing.opening import SEVERAL, coarse_size, is_larger, map_region, plan_picture, plan_region
 from ..hooks import Watcher
 from ..recordings.config import FilmConfig
 from ..video.config import VideoSettings
@@ -41,6 +44,8 @@ from ..video.video import Video
 
 if TYPE_CHECKING:
     from ..simulator import SimulatorState
+
+log = logging.getLogger(__name__)
 
 LOCATING_SLICES = 4  # slices with motion before the zoom is decided: 2 s
 SMOOTHED_SLICES = 3 * SMOOTH_SLICES  # centres that the smoothing uses
@@ -71,6 +76,8 @@ class LiveFinder:
         self._target = target
         self._zoom = zoom
         self._is_complete = False  # the complete picture is framed, without a search
+        self._has_choice = False  # several things move, which is said once
+        self._person: Square | None = None
         self.framing: Framing | None = None
 
         # Squares of the last slices with motion: numbers of the slices, centres [x, y], and sides.
@@ -96,11 +103,15 @@ class LiveFinder:
         for number, activity in self._maps.add(events):
             # A slice is averaged with those before it; a stream has none after it yet.
             self._recent.append(activity)
-            square = find_square(np.mean(self._recent, axis=0), self._maps.cell_px)
-            if square is None:
+            squares = find_squares(np.mean(self._recent, axis=0), self._maps.cell_px)
+            if not squares:
                 continue
 
-            person = square.scaled(self._scale)
+            if len(squares) > 1 and not self._has_choice:
+                self._has_choice = True
+                log.warning(SEVERAL)
+            person = choose_square([square.scaled(self._scale) for square in squares], self._person)
+            self._person = person
             self._numbers.append(self._first + number)
             self._centers.append((person.x, person.y))
             self._sides.append(person.side)

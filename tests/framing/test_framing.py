@@ -124,6 +124,57 @@ def test_walking_person_is_followed_and_person_in_place_is_not() -> None:
     assert np.ptp(columns) < 0.3 * TARGET.width
 
 
+@pytest.mark.parametrize(("left", "top"), [(190, 70), (140, 130), (200, 0)])
+def test_region_shows_one_of_two_moving_objects_and_not_the_middle(left: int, top: int) -> None:
+    both = concatenate(merge_streams([[moving_object(20, 60)], [moving_object(left, top, seed=1)]]), LARGE)
+    source = open_source(both, TARGET, FramingConfig())
+    assert [mentions(warning, "several", "roi") for warning in source.warnings] == [True]
+    alone = [framing_of(moving_object(*corner)) for corner in ((20, 60), (left, top))]
+    found = framing_of(both)
+    distances = [np.abs(found.center - one.center[0]).max() for one in alone]
+    assert min(distances) < 4
+    assert found.zoom == pytest.approx(alone[int(np.argmin(distances))].zoom, rel=0.1)
+
+
+def test_region_shows_the_larger_of_two_moving_objects() -> None:
+    small, large = moving_object(10, 20), moving_object(170, 60, factor=2, seed=1)
+    found = framing_of(concatenate(merge_streams([[small], [large]]), LARGE))
+    np.testing.assert_allclose(found.center[0], framing_of(large).center[0], atol=4)
+
+
+def test_region_stays_with_one_of_two_objects_that_are_more_active_in_turn() -> None:
+    parts = []
+    for turn in range(6):
+        both = [moving_object(left, 70, seed=2 * turn + (left > 20)) for left in (20, 190)]
+        both[turn % 2] = both[turn % 2][::3]
+        parts.append(concatenate(merge_streams([[one] for one in both]), LARGE).shift_time(2_000_000 * turn))
+    center = framing_of(concatenate(parts, LARGE)).center
+    assert np.ptp(center[:, 0]) < 20
+    assert min(abs(center[0, 0] - 35), abs(center[0, 0] - 205)) < 20
+
+
+def test_film_of_two_people_apart_shows_one_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dvspipe.people.films.track_person", lambda _: None)
+    frames = []
+    for number in range(40):
+        image = np.full((300, 400), 60, np.uint8)
+        for left in (20, 330):
+            at = left + round(42 * abs((number % 20) / 10 - 1))
+            image[100:150, at : at + 8] = 200
+        frames.append(Frame(33_333 * number, image))
+    write_video(tmp_path / "two.webm", frames)
+    source = open_source(tmp_path / "two.webm", TARGET, FramingConfig())
+    assert [mentions(warning, "two.webm", "several", "roi") for warning in source.warnings] == [True]
+    for look in source.looked_at:
+        assert min(abs(look.left + look.width / 2 - middle) for middle in (45, 355)) < 25
+
+
+def test_one_person_is_one_thing() -> None:
+    for label in (1, 7, 8):
+        clip = record_gesture(GestureClip(label, person=2, clip=2, seed=5, duration_us=1_000_000))
+        assert open_source(clip, TARGET, FramingConfig(roi="auto")).warnings == ()
+
+
 @functools.cache
 def framed_walk() -> tuple[Events, Framing, Events]:
     """Return events of a moving object in noise, their framing, and the framed events."""

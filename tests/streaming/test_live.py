@@ -25,7 +25,7 @@ from untrained import untrained_classifier
 from dvspipe.base.errors import CheckpointError, ConfigError, DataError, FileError, VideoError
 from dvspipe.base.interrupts import end_on_interrupt
 from dvspipe.checkpoints.checkpoint import save_checkpoint
-from dvspipe.events import Events, SensorSize, concatenate
+from dvspipe.events import Events, SensorSize, concatenate, merge_streams
 from dvspipe.formats import WriteOptions, Writer, create_writer, read, write
 from dvspipe.framing import FramingConfig
 from dvspipe.inference import Classifier, ClassifyConfig, InferConfig
@@ -372,6 +372,19 @@ def test_live_region_finds_and_follows_the_moving_object() -> None:
     assert finder.framing.zoom == zoom
 
 
+def test_live_region_stays_with_one_of_two_moving_objects(caplog: pytest.LogCaptureFixture) -> None:
+    size, target = SensorSize(width=320, height=240), SensorSize(width=32, height=24)
+    finder = LiveFinder(size, size, target)
+    for number in range(20):
+        one, other = (blob(left, 100, start_us=500_000 * number, seconds=0.5, seed=left + number) for left in (30, 250))
+        active = one if number < 10 else other  # the more active one changes
+        more = blob(30 if active is one else 250, 100, start_us=500_000 * number, seconds=0.1, seed=number)
+        finder.add(concatenate(merge_streams([[one], [other], [more]]), size))
+        if finder.framing is not None:
+            assert min(abs(finder.framing.center[0, 0] - middle) for middle in (45, 265)) < 25
+    assert [mentions(record.getMessage(), "several", "roi") for record in caplog.records] == [True]
+
+
 def test_followed_events_stay_on_the_network_sensor_and_in_order() -> None:
     size, target = SensorSize(width=320, height=240), SensorSize(width=32, height=24)
     framer = frame_live("camera", size, target, FramingConfig())
@@ -436,7 +449,8 @@ def test_wrong_and_swapped_arguments_are_one_line(
     assert len(done.stderr.splitlines()) == 1
     with raises((ConfigError, FileError, CheckpointError), facts[0]), pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
-        live(*words.split())
+        first, second = [*words.split(), "0"][:2]
+        live(first, second)
 
 
 @pytest.mark.parametrize("words", [(), ("gesture",), ("gesture", 0)])
