@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -211,7 +211,7 @@ class ActivityMaps:
         self._counts = np.zeros(self._shape, np.float32)
 
 
-def find_squares(activity: NDArray[np.float32], cell_px: int) -> list[Square]:
+def find_squares(activity: NDArray[np.float32], cell_px: float) -> list[Square]:
     """Find the square that shows the moving person, in pixels, from activity [rows, columns]; empty: nothing moves.
 
     If several things move apart from each other, there is a square for each, the most active thing first.
@@ -240,9 +240,28 @@ def find_squares(activity: NDArray[np.float32], cell_px: int) -> list[Square]:
     return squares
 
 
-def choose_square(squares: Sequence[Square], previous: Square | None) -> Square:
-    """Return the square near the previous one, so the region stays with one of several things, or the first one."""
-    return next((square for square in squares if previous and square.is_near(previous)), squares[0])
+class SquareFinder:
+    """Finds the square of one person in slice after slice.
+
+    Attributes:
+        square: Square in the last slice with motion, in pixels; None: nothing has moved.
+        has_choice: Whether several things have moved; the square stays with one of them.
+    """
+
+    def __init__(self) -> None:
+        self.square: Square | None = None
+        self.has_choice = False
+
+    def find(self, activity: NDArray[np.float32], cell_px: float) -> Square | None:
+        """Return the square near the previous one, or else the most active one; see `find_squares`."""
+        squares = find_squares(activity, cell_px)
+        if not squares:
+            return None
+
+        last = self.square
+        self.square = next((square for square in squares if last and square.is_near(last)), squares[0])
+        self.has_choice |= len(squares) > 1
+        return self.square
 
 
 def _locate(weight: NDArray[np.float64]) -> Square:
@@ -390,7 +409,8 @@ def find_framing(
     original = original or sensor
     scale = original.width / sensor.width
     maps = ActivityMaps(sensor)
-    numbers, squares, has_choice = _follow_squares(maps.count(parts), maps.cell_px)
+    finder = SquareFinder()
+    numbers, squares = _follow_squares(maps.count(parts), maps.cell_px, finder)
     if not squares:
         return None
 
@@ -404,7 +424,7 @@ def find_framing(
 
     play = DEAD_BAND * min(target.width, target.height) / zoom
     followed = follow_centers(smooth_centers(np.array(numbers), center), play)
-    return Framing(original, target, zoom, t_us, followed, has_choice)
+    return Framing(original, target, zoom, t_us, followed, finder.has_choice)
 
 
 def choose_zoom(side: float, original: SensorSize, target: SensorSize) -> float | None:
@@ -418,18 +438,15 @@ def choose_zoom(side: float, original: SensorSize, target: SensorSize) -> float 
 
 
 def _follow_squares(
-    slices: Iterable[tuple[int, NDArray[np.float32]]], cell_px: int
-) -> tuple[list[int], list[Square], bool]:
-    """Return the indices of slices with motion, a square of each from the mean of slices near it, and `has_choice`."""
+    slices: Iterable[tuple[int, NDArray[np.float32]]], cell_px: int, finder: SquareFinder
+) -> tuple[list[int], list[Square]]:
+    """Return the indices of slices with motion, and the square of each from the mean of all slices near it."""
     numbers = list[int]()
     squares = list[Square]()
     recent = deque[tuple[int, NDArray[np.float32]]]()
     waiting = deque[int]()
 
-    has_choice = False
-
     def flush_until(last: int | None) -> None:
-        nonlocal has_choice
         while waiting and (last is None or waiting[0] + CONTEXT_SLICES < last):
             now = waiting.popleft()
 
@@ -437,10 +454,9 @@ def _follow_squares(
             while recent[0][0] < now - CONTEXT_SLICES:
                 recent.popleft()
             mean = np.mean([activity for number, activity in recent if number <= now + CONTEXT_SLICES], axis=0)
-            if choice := find_squares(mean, cell_px):
-                has_choice |= len(choice) > 1
+            if (square := finder.find(mean, cell_px)) is not None:
                 numbers.append(now)
-                squares.append(choose_square(choice, squares[-1] if squares else None))
+                squares.append(square)
 
     for number, activity in slices:
         flush_until(number)
@@ -448,7 +464,7 @@ def _follow_squares(
         waiting.append(number)
 
     flush_until(None)
-    return numbers, squares, has_choice
+    return numbers, squares
 
 
 def smooth_centers(numbers: NDArray[np.int64], center: NDArray[np.float64]) -> NDArray[np.float64]:

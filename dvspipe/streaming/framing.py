@@ -27,10 +27,8 @@ from ..framing.framing import (
     SMOOTH_SLICES,
     ActivityMaps,
     Framing,
-    Square,
-    choose_square,
+    SquareFinder,
     choose_zoom,
-    find_squares,
     follow_events,
     smooth_centers,
 )
@@ -76,8 +74,7 @@ class LiveFinder:
         self._target = target
         self._zoom = zoom
         self._is_complete = False  # the complete picture is framed, without a search
-        self._has_choice = False  # several things move, which is said once
-        self._person: Square | None = None
+        self._finder = SquareFinder()
         self.framing: Framing | None = None
 
         # Squares of the last slices with motion: numbers of the slices, centres [x, y], and sides.
@@ -103,15 +100,13 @@ class LiveFinder:
         for number, activity in self._maps.add(events):
             # A slice is averaged with those before it; a stream has none after it yet.
             self._recent.append(activity)
-            squares = find_squares(np.mean(self._recent, axis=0), self._maps.cell_px)
-            if not squares:
+            had_choice = self._finder.has_choice
+            person = self._finder.find(np.mean(self._recent, axis=0), self._maps.cell_px * self._scale)
+            if person is None:
                 continue
 
-            if len(squares) > 1 and not self._has_choice:
-                self._has_choice = True
+            if self._finder.has_choice and not had_choice:
                 log.warning(SEVERAL)
-            person = choose_square([square.scaled(self._scale) for square in squares], self._person)
-            self._person = person
             self._numbers.append(self._first + number)
             self._centers.append((person.x, person.y))
             self._sides.append(person.side)
