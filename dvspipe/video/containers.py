@@ -111,13 +111,14 @@ def _measure_avi(content: mmap.mmap) -> int:
 
 def _measure_gif(content: mmap.mmap) -> int:
     """Return the end of the last block: browsers play a file that lacks the trailer alone."""
+    end = len(content)
     position = 13 + _count_colour_bytes(content, 10)
     while (mark := content[position : position + 1]) in (b"!", b","):
         position += 2 if mark == b"!" else 11 + _count_colour_bytes(content, position + 9)
 
         # The data are in blocks, each after its size; size 0 ends them.
-        while size := int.from_bytes(content[position : position + 1]):
-            position += 1 + size
+        while position < end and (size := content[position]):
+            position += size + 1
         position += 1
 
     # What follows a block that is none cannot be read: such a file needs its trailer.
