@@ -31,6 +31,7 @@ from ..base.kernels import njit
 from ..events import Events, Region, SensorSize
 from ..events.filters import check_pixels
 from ..hooks import SquarePath
+from ..video.opencv import cv2
 from .fitting import Fit, plan_fit
 
 SLICE_US = 500_000
@@ -216,16 +217,14 @@ def find_squares(activity: NDArray[np.float32], cell_px: float) -> list[Square]:
 
     If several things move apart from each other, there is a square for each, the most active thing first.
     """
-    from scipy import ndimage
-
     weight = weigh_cells(activity)
     if weight.sum() < MIN_CELLS:
         return []
 
-    parts, count = ndimage.label(weight, np.ones((3, 3)))
-    totals = ndimage.sum_labels(weight, parts, np.arange(count) + 1)
+    _, parts = cv2.connectedComponents((weight > 0).astype(np.uint8))
+    totals = np.bincount(parts.ravel(), weight.ravel())
     order = np.argsort(-totals)
-    large = (order[totals[order] >= PART_SHARE * totals.max()] + 1).tolist()
+    large = order[totals[order] >= PART_SHARE * totals.max()].tolist()
     if len(large) == 1:
         return [_locate(weight).scaled(cell_px)]
 

@@ -28,7 +28,7 @@ CLEAR_LINE = "\r\x1b[K"
 
 def live(
     checkpoint: str = DEFAULT_CHECKPOINT,
-    source: str = "0",
+    source: str | int = 0,
     config: ClassifyConfig = ClassifyConfig(),
     acts: ActionConfig = ActionConfig(),
     *,

@@ -374,7 +374,7 @@ def live(
 
     classifier = load_live(checkpoint)
     chosen = with_hop(config, classifier)
-    opened = open_live(str(source), live_settings(classifier.framed(chosen)), speed=speed)
+    opened = open_live(source, live_settings(classifier.framed(chosen)), speed=speed)
 
     options = WriteOptions(source=Path(str(source)).name, overwrite=overwrite)
     writer = None if record is None else create_writer(Path(record), classifier.config.sensor, options)

@@ -153,7 +153,7 @@ def _read_recording(recording: Recording) -> Iterator[Events]:
             rest = rest[stop:]
 
 
-def open_live(source: str | Path, video: VideoSettings = VideoSettings(), *, speed: float = 1.0) -> LiveSource:
+def open_live(source: str | Path | int, video: VideoSettings = VideoSettings(), *, speed: float = 1.0) -> LiveSource:
     """Open the source of a live stream.
 
     Args:
@@ -172,10 +172,10 @@ def open_live(source: str | Path, video: VideoSettings = VideoSettings(), *, spe
     if camera_of(source) is not None:
         if speed != 1:
             raise ConfigError(f"camera {source}: cannot be replayed (found speed = {speed:g}, expected 1)")
-        camera = open_video(str(source), video)
+        camera = open_video(source, video)
         return LiveSource(camera.name, camera, partial(_read_camera, camera))
 
-    path = Path(source)
+    path = Path(str(source))
     if not path.exists():
         raise FileError(f"{path}: not a webcam, and {explain_missing(path)}")
     if is_video(path):
