@@ -46,7 +46,6 @@ FULL_WEIGHT_ACTIVITY = 0.4
 MIN_ACTIVITY = 0.02  # minimum full activity, beyond noise
 MIN_CELLS = 12.0  # minimum total weight of moving cells
 PART_SHARE = 0.5  # minimum weight of a second thing that moves, relative to the first
-NEAR_SIDES = 1.2  # distance of the centres of two things, in mean sides, from which they are two people
 SIDE_POWER = 0.65  # start squares maximize weight / side ** SIDE_POWER
 MIN_SIDE = 10  # side of the smallest start square in cells
 SIDE_STEP = 1.2  # factor to the next start square
@@ -78,9 +77,9 @@ class Square(NamedTuple):
         """Return the square moved to the right and down."""
         return Square(self.x + x, self.y + y, self.side)
 
-    def is_near(self, other: Square) -> bool:
-        """Return whether two squares overlap, or nearly do."""
-        return max(abs(self.x - other.x), abs(self.y - other.y)) < NEAR_SIDES * (self.side + other.side) / 2
+    def overlaps(self, other: Square) -> bool:
+        """Return whether two squares overlap."""
+        return max(abs(self.x - other.x), abs(self.y - other.y)) < (self.side + other.side) / 2
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -215,28 +214,25 @@ class ActivityMaps:
 def find_squares(activity: NDArray[np.float32], cell_px: float) -> list[Square]:
     """Find the square that shows the moving person, in pixels, from activity [rows, columns]; empty: nothing moves.
 
-    If several things move apart from each other, there is a square for each, the most active thing first.
+    If it does not show everything that moves much, a square for each other thing follows.
     """
     weight = weigh_cells(activity)
     if weight.sum() < MIN_CELLS:
         return []
 
-    _, parts = cv2.connectedComponents((weight > 0).astype(np.uint8))
+    whole = _locate(weight)
+    _, parts, _, centers = cv2.connectedComponentsWithStats((weight > 0).astype(np.uint8))
     totals = np.bincount(parts.ravel(), weight.ravel())
     order = np.argsort(-totals)
     large = order[totals[order] >= PART_SHARE * totals.max()].tolist()
-    if len(large) == 1:
-        return [_locate(weight).scaled(cell_px)]
 
-    # Parts of one person, such as two hands, are near each other: each is refined to a square of the person.
-    alone = {part: _locate(np.where(parts == part, weight, 0)) for part in large}
-    apart = [part for part in large if not alone[part].is_near(alone[large[0]])]
-
-    squares = []
-    for part in (large[0], *apart):
-        away = [other for other in large if not alone[other].is_near(alone[part])]
-        squares.append(_locate(np.where(np.isin(parts, away), 0, weight)).scaled(cell_px))
-    return squares
+    # Between two people who are alike and far apart, the square may show nobody.
+    unseen = [part for part in large if not whole.overlaps(Square(centers[part, 0], centers[part, 1], 0))]
+    squares = [] if unseen == large else [whole]
+    for part in unseen:
+        others = [other for other in large if other != part]
+        squares.append(_locate(np.where(np.isin(parts, others), 0, weight)))
+    return [square.scaled(cell_px) for square in squares]
 
 
 class SquareFinder:
@@ -252,13 +248,13 @@ class SquareFinder:
         self.has_choice = False
 
     def find(self, activity: NDArray[np.float32], cell_px: float) -> Square | None:
-        """Return the square near the previous one, or else the most active one; see `find_squares`."""
+        """Return the square that overlaps the previous one, or else the first one; see `find_squares`."""
         squares = find_squares(activity, cell_px)
         if not squares:
             return None
 
         last = self.square
-        self.square = next((square for square in squares if last and square.is_near(last)), squares[0])
+        self.square = next((square for square in squares if last and square.overlaps(last)), squares[0])
         self.has_choice |= len(squares) > 1
         return self.square
 
