@@ -436,6 +436,7 @@ def test_recordings_below_class_folders_give_a_warning(tmp_path: Path) -> None:
 def test_files_that_are_not_read_are_counted(tmp_path: Path, layout: str, unread: str) -> None:
     save_folder(tmp_path / layout)
     (tmp_path / "notes.txt").write_text("beside the classes, notes are no recordings")
+    (tmp_path / "._0_labels.csv").write_bytes(b"which macOS writes on other disks")
     assert open_dataset(tmp_path).warnings == ()
     (tmp_path / unread).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / unread).write_bytes(b"x")

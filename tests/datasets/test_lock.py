@@ -129,9 +129,16 @@ def test_changed_content_of_the_old_size_and_time_is_a_difference(
     assert len(found.stdout.splitlines()) == 1
 
 
-def test_recordings_in_another_format_are_not_in_the_lock(locked: tuple[Path, DataLock], tmp_path: Path) -> None:
+def test_recordings_in_another_format_are_not_in_the_lock(
+    locked: tuple[Path, DataLock], videos: Path, tmp_path: Path
+) -> None:
     folder = Path(shutil.copytree(locked[0], tmp_path / "copy"))
-    shutil.copy(folder / "dataset.lock", tmp_path / "dataset.lock")
+    for video in videos.glob("*/*.webm"):
+        shutil.copy(video, folder / video.relative_to(videos))
+    assert mentions(dvspipe("data", "verify", folder).stdout, "as locked")
+    for video in folder.glob("*/*.webm"):
+        video.unlink()
+
     assert dvspipe("convert", folder, "-o", folder, "--suffix", "npz").returncode == 0
     lines = dvspipe("data", "verify", folder, code=1).stdout.splitlines()
     assert [line.partition(":")[0] for line in lines] == ["clap/a.npz", "wave/a.npz", "wave/b.npz"]
