@@ -179,7 +179,8 @@ def run(arguments: Sequence[str]) -> None:
         raise
     finally:
         display.close()
-    is_first = os.environ.get("RANK", "0") == "0"  # torchrun starts several processes with the same result
+    # Processes of torchrun train one network, and have the same result.
+    is_first = names[:1] != ["train"] or os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
     if result is not None and is_first and (problem := show_result(result)):
         fail(spell_options(problem, app, names), EXIT_SOME_FAILED)
 

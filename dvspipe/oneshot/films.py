@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.errors import DataError, FileError
-from ..base.files import explain_missing
+from ..base.errors import DataError, FileError, count_noun
+from ..base.files import explain_missing, is_internal
 from ..recordings.sources import is_video
 from ..video.names import is_image_folder
 
@@ -47,17 +47,23 @@ def list_films(films: Films) -> tuple[ExampleFilm, ...]:
     examples: list[ExampleFilm] = []
     for film in [films] if isinstance(films, str | Path | ExampleFilm) else films:
         path = film.path if isinstance(film, ExampleFilm) else Path(film)
-        if _is_film(path):
+        if not path.exists():
+            raise FileError(f"{path}: {explain_missing(path)}")
+
+        # A folder of images is a film, unless its folders have films.
+        members = sorted([path, *path.glob("*"), *path.glob("*/*")])
+        inside = [member for member in members if not is_internal(member.relative_to(path)) and _is_film(member)]
+        nested = [ExampleFilm(video, video.parent.name) for video in inside if video.parent.parent == path]
+        if path in inside and not nested:
             examples.append(film if isinstance(film, ExampleFilm) else ExampleFilm(path, path.stem))
             continue
 
-        nested = [ExampleFilm(video, video.parent.name) for video in sorted(path.glob("*/*")) if _is_film(video)]
-        if not path.exists():
-            raise FileError(f"{path}: {explain_missing(path)}")
         if not path.is_dir():
             raise FileError(f"{path}: not a video (found suffix {path.suffix or 'none'}, expected .mp4, .gif, ...)")
-        if not nested:
-            raise DataError(f"{path}: contains no films (expected <gesture>/<video>)")
+        loose = sum(video.parent == path and video.is_file() for video in inside)
+        if loose or not nested:
+            found = f"found {count_noun(len(nested), 'film')} in folders, {count_noun(loose, 'file')} beside them"
+            raise DataError(f"{path}: does not contain only films in folders of gestures ({found})")
         examples += nested
 
     return tuple(examples)

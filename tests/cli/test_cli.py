@@ -46,6 +46,13 @@ def test_command_is_a_program_with_one_line_per_error(tmp_path: Path) -> None:
     assert dvspipe("--version", cwd=tmp_path).stdout.startswith("dvspipe 0.")
 
 
+def test_ranks_of_the_environment_hide_no_result(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variables in ({"RANK": "1"}, {"RANK": "1", "WORLD_SIZE": "2"}):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        assert mentions(dvspipe("info", recording).stdout, recording.name)
+
+
 def test_convert_writes_and_counts_events(clip: Path, tmp_path: Path) -> None:
     said = dvspipe("convert", clip, "-o", "a.h5", cwd=tmp_path).stdout
     events = read(tmp_path / "a.h5")
