@@ -15,12 +15,13 @@ from ..base.errors import DataError, DvspipeError, brief, count_noun
 from ..base.files import is_internal
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import FORMATS, has_plugin, is_recording_folder, is_unrelated_text, open_recording
+from ..formats.hints import Images
 from ..framing import FramingConfig
 from ..recordings.conversion import open_for_sensor
-from ..recordings.sources import is_video
+from ..recordings.sources import find_left_out, is_film, is_video
 from ..results.labels import SUFFIX, read_labels
 from ..results.splits import PARTS, SPLITS, Part, Splits, find_splits
-from ..video.names import VIDEO_SUFFIXES, is_image_folder
+from ..video.names import VIDEO_SUFFIXES
 from .cache import Cache, default_cache
 from .config import DataConfig
 from .samples import DataSet, Sample, find_label, name_classes, version_of_events
@@ -67,7 +68,7 @@ def open_folder(source: DataSource, classes: tuple[str, ...] = (), sensor: Senso
         folders["test"] = _find_subfolder(config.test_root, "test") or config.test_root
 
     parts |= {part: list_class_folders(source, folder, classes, sensor) for part, folder in folders.items()}
-    warnings = tuple(line for folder in folders.values() for line in _find_unread(folder))
+    warnings = tuple(line for folder in folders.values() for line in _find_unread(folder, config.images))
     data = DataSet(title, classes, _find_size(source, sensor, parts), warnings=warnings, split=number)
     return data.with_parts(parts)
 
@@ -157,8 +158,12 @@ def list_class_folders(
             unknown.append(str(class_folder))
             continue
 
+        # Images in a class folder are one film only on request: they may be pictures of many scenes.
+        is_one = is_film(class_folder, source.config.images) and source.config.images == "frames"
+        is_member = partial(is_loadable, images=source.config.images)
+        inside = [class_folder] if is_one else sorted(filter(is_member, class_folder.iterdir()))
+
         # A video beside a recording of the same name shows the same scene.
-        inside = sorted(filter(is_loadable, class_folder.iterdir()))
         recorded = {path.stem for path in inside if _is_sample_suffix(path.suffix)}
         chosen = [path for path in inside if path.stem not in recorded or path.suffix.lower() not in VIDEO_SUFFIXES]
         files += [(file, classes.index(class_folder.name)) for file in chosen]
@@ -179,11 +184,15 @@ def list_class_folders(
     return samples
 
 
-def _find_unread(folder: Path) -> Iterator[str]:
-    """Yield a warning if folders below the class folders have recordings."""
+def _find_unread(folder: Path, images: Images | None) -> Iterator[str]:
+    """Yield warnings about files in class folders, and below them, that are not read."""
+    yield from filter(None, (find_left_out(path, images) for path in _list_folders(folder)))
+
     # A link may lead back to a folder that contains it, or to another class.
     inner = [path for classes in _list_folders(folder) for path in _list_folders(classes) if not path.is_symlink()]
-    unread = [path for below in inner if not is_loadable(below) for path in filter(is_loadable, below.rglob("*"))]
+    unread = [
+        path for below in inner if not is_loadable(below, images) for path in filter(is_loadable, below.rglob("*"))
+    ]
     if unread:
         count = count_noun(len(unread), "recording")
         yield f"{folder}: folders below class folders are not read: {count}, such as {min(unread)}"
@@ -197,12 +206,12 @@ def _find_subfolder(root: Path, name: str) -> Path | None:
     return next((path for path in root.iterdir() if path.is_dir() and path.name.lower() == name), None)
 
 
-def is_loadable(path: Path) -> bool:
+def is_loadable(path: Path, images: Images | None = None) -> bool:
     """Return whether a path is a recording or video by its name: not hidden, and not a text file of words."""
     if is_internal(Path(path.name)) or path.name.endswith(SUFFIX):
         return False
     if path.is_dir():
-        return is_recording_folder(path) or is_image_folder(path)
+        return is_recording_folder(path) or is_film(path, images)
 
     is_known = _is_sample_suffix(path.suffix) or path.suffix.lower() in VIDEO_SUFFIXES
     return is_known and not is_unrelated_text(path)

@@ -14,6 +14,7 @@ from ..events.sensor import SIZE_PATTERN
 SensorSource = Literal["file", "given", "guessed"]
 """Where the sensor size of a recording comes from."""
 TimeUnit = Literal["s", "ms", "us", "ns"]
+Images = Literal["frames", "skip"]
 UNUSED = "-"
 
 
@@ -38,6 +39,9 @@ class Hints(Settings):
     """Sensor chip, such as DVS128. A file that stores another chip is an error."""
     topic: str | None = None
     """Topic of a ROS bag."""
+    images: Images | None = None
+    """Images in a folder that also contains videos or recordings: `frames` (the images are one film, the other files
+    are left out) or `skip` (the images are left out). Default: an error."""
 
     @field_validator("columns")
     @classmethod

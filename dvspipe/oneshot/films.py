@@ -8,8 +8,7 @@ from pathlib import Path
 
 from ..base.errors import DataError, FileError
 from ..base.files import explain_missing
-from ..recordings.sources import is_video
-from ..video.names import is_image_folder
+from ..recordings.sources import SEPARATE, is_film, is_video
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,11 @@ def list_films(films: Films) -> tuple[ExampleFilm, ...]:
             examples.append(film if isinstance(film, ExampleFilm) else ExampleFilm(path, path.stem))
             continue
 
-        nested = [ExampleFilm(video, video.parent.name) for video in sorted(path.glob("*/*")) if _is_film(video)]
+        # Images in the folder of a gesture are one film; images beside films are an error.
+        folders = [folder for folder in sorted(path.glob("*")) if folder.is_dir()]
+        nested = [ExampleFilm(folder, folder.name) for folder in folders if _is_film(folder)]
+        loose = sorted(path.glob("*/*")) if len(nested) < len(folders) else []
+        nested += [ExampleFilm(film, film.parent.name) for film in loose if _is_film(film)]
         if not path.exists():
             raise FileError(f"{path}: {explain_missing(path)}")
         if not path.is_dir():
@@ -64,4 +67,4 @@ def list_films(films: Films) -> tuple[ExampleFilm, ...]:
 
 
 def _is_film(path: Path) -> bool:
-    return is_image_folder(path) if path.is_dir() else path.is_file() and is_video(path)
+    return is_film(path, advice=SEPARATE) if path.is_dir() else path.is_file() and is_video(path)
