@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import chdir, contextmanager
@@ -45,6 +45,7 @@ _Workers = Iterator[tuple[list[_Submit], tuple[type[Exception], ...]]]  # and th
 HOME = str(Path(__file__).parents[2])  # the folder that contains dvspipe
 SPAWN = multiprocessing.get_context("spawn")  # torch and OpenCV break in forked processes
 AUTO = "auto"
+SLURM_VARIABLES = tuple(f"SLURM_ARRAY_TASK_{name}" for name in ("ID", "MIN", "MAX", "COUNT"))
 MAIN_PROCESS = "MainProcess"  # name that multiprocessing gives the first process
 UNGUARDED = 75  # exit code of a worker that would start workers while it starts
 POLL_S = 0.2  # interval between progress calls, each of which may stop the work
@@ -420,57 +421,35 @@ class Shard:
         return selected
 
     @classmethod
-    def of(cls, text: str | None) -> Shard:
-        """Return the share of an option: I/N, or `auto` for the share of the task in a SLURM array; None: everything.
+    def parse(cls, text: str | None) -> Shard:
+        """Parse a share: I/N, such as 3/100, or `auto` for the share of this task of a SLURM array; None: everything.
 
         Raises:
-            ConfigError: If the text is neither, or there is no array.
+            ConfigError: If the text is neither, I is not in 1 to N, this is no task of an array, or its tasks are not
+                numbered consecutively, as in --array=3,7.
         """
         if text is None:
             return ALL
         if text != AUTO:
-            return cls.parse(text)
+            try:
+                number, count = map(int, text.split("/"))
+            except ValueError as error:
+                raise ConfigError(f"share = {text}: expected I/N, such as 3/100, or {AUTO}") from error
+            return cls(number, count)
 
-        shard = cls.of_array(os.environ)
-        LOG.info("share %s: this task of the SLURM array", shard)
-        return shard
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """Parse a shard written as I/N, such as 3/100.
-
-        Raises:
-            ConfigError: If the text is not of this form, or I is not in 1 to N.
-        """
         try:
-            number, count = map(int, text.split("/"))
-        except ValueError as error:
-            raise ConfigError(f"share = {text}: not a share (expected I/N, such as 3/100, or {AUTO})") from error
-
-        return cls(number, count)
-
-    @classmethod
-    def of_array(cls, environment: Mapping[str, str]) -> Shard:
-        """Return the shard of this task of a SLURM array, with one shard per task.
-
-        Args:
-            environment: Environment variables, such as `os.environ`.
-
-        Raises:
-            ConfigError: If this is no array, or the tasks are not numbered consecutively, as in --array=3,7.
-        """
-        names = [f"SLURM_ARRAY_TASK_{name}" for name in ("ID", "MIN", "MAX", "COUNT")]
-        try:
-            task, first, last, count = (int(environment[name]) for name in names)
+            task, first, last, count = (int(os.environ[name]) for name in SLURM_VARIABLES)
         except (KeyError, ValueError) as error:
-            raise ConfigError(f"share = {AUTO}: not a task of a SLURM array (expected {', '.join(names)})") from error
-
+            names = ", ".join(SLURM_VARIABLES)
+            raise ConfigError(f"share = {AUTO}: not a task of a SLURM array (expected {names})") from error
         if count != last - first + 1:
             raise ConfigError(
                 f"SLURM array {first} to {last}: {count} tasks are not consecutive; use share=I/N to choose it"
             )
 
-        return cls(task - first + 1, count)
+        shard = cls(task - first + 1, count)
+        LOG.info("share %s: this task of the SLURM array", shard)
+        return shard
 
 
 ALL = Shard()

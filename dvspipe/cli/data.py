@@ -88,7 +88,7 @@ def convert(
         licenses = {file.license for file in expected.files}
         license = license or (licenses.pop() if len(licenses) == 1 else None)  # noqa: A001
 
-    shard = Shard.of(share)
+    shard = Shard.parse(share)
     plan = plan_listed(videos, out, read_list(splits), shard=shard)
     if any(task.span for task in plan.tasks) and {"start_s", "stop_s"} & config.model_fields_set:
         raise ConfigError(f"{splits}: lists parts of videos, so it cannot be combined with start_s and stop_s")

@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from ..base.settings import Settings
 from ..events import Events, SensorSize
 from ..events.sensor import SIZE_PATTERN
+from ..video.config import TimeSettings
 
 SensorSource = Literal["file", "given", "guessed"]
 """Where the sensor size of a recording comes from."""
@@ -18,7 +18,7 @@ Images = Literal["frames", "skip"]
 UNUSED = "-"
 
 
-class Hints(Settings):
+class Hints(TimeSettings):
     """Metadata that a file lacks.
 
     Example:
@@ -29,9 +29,6 @@ class Hints(Settings):
     sensor: str | None = Field(default=None, pattern=SIZE_PATTERN)
     """Sensor size, WIDTHxHEIGHT, of recordings that do not store it. Default: the smallest known sensor that contains
     all events."""
-    time_unit: TimeUnit | None = None
-    """Unit of the times of a recording, or of a video's file `timestamps`: s, ms, us or ns. Takes precedence over the
-    unit in the file."""
     columns: str | None = None
     """One letter per column, in order: t, x, y and p once each, - for an unused column. Takes precedence over the names
     in the file."""

@@ -194,7 +194,7 @@ def infer(
         ['hand_clapping', 'right_hand_wave']
     """
     classifier = as_classifier(checkpoint)
-    tasks = plan_tasks(recordings, out, shard=Shard.of(share), images=config.images)
+    tasks = plan_tasks(recordings, out, shard=Shard.parse(share), images=config.images)
     label_path = None if labels is None else Path(labels)
     _check_labels(label_path, len(tasks))
 

@@ -426,7 +426,7 @@ def convert(
         120
     """
     config = config.with_preset(preset)
-    tasks = plan_conversions(sources, out, suffix, shard=Shard.of(share), images=config.images)
+    tasks = plan_conversions(sources, out, suffix, shard=Shard.parse(share), images=config.images)
     _refuse_unused(tasks, config.model_fields_set)
     if config.timestamps and len(tasks) > 1:
         raise FileError(f"{config.timestamps}: timestamps are for a single video (found {len(tasks)} sources)")

@@ -34,7 +34,9 @@ def find_sources(
     then raises an error for this source only.
     """
     for source in sources:
-        if not source.is_dir() or _is_one(source, is_skipped, images, is_strict=len(sources) == 1):
+        if source.is_dir() and len(sources) == 1:
+            is_film(source, images)  # raises the error of the only source
+        if not source.is_dir() or _is_one(source, is_skipped, images):
             yield source, Path(source.name)
             continue
 
@@ -61,35 +63,29 @@ def _list_members(folder: Path, is_skipped: Callable[[Path], bool], images: Imag
             inside = path if is_folder and not is_skipped(path) else inside
 
 
-def _is_one(
-    folder: Path, is_skipped: Callable[[Path], bool], images: Images | None, *, is_strict: bool = False
-) -> bool:
-    """Return whether a folder is one source: a recording, a film, or an error that opening it raises.
-
-    Raises:
-        FileError: If it is an error, and `is_strict` is set.
-    """
-    if is_recording_folder(folder):
-        return True
+def _is_one(folder: Path, is_skipped: Callable[[Path], bool], images: Images | None) -> bool:
+    """Return whether a folder is one source: a recording, a film, or an error that opening it raises."""
     try:
-        is_one = is_film(folder, images)
+        is_one = is_recording_folder(folder) or is_film(folder, images)
     except FileError:
-        if is_strict:
-            raise
         return True
 
-    if line := find_left_out(folder, images):
-        log.warning("%s", line)
-    if is_one:
-        below = (
-            path for path in folder.rglob("*") if path.parent != folder and not is_internal(path.relative_to(folder))
+    line = find_left_out(folder, images)
+    below = (path for path in folder.rglob("*") if path.parent != folder and not is_internal(path.relative_to(folder)))
+    unread = [path for path in below if _is_source(path) and not is_skipped(path)] if is_one else []
+    if unread:
+        is_one = images != "skip"
+        left_out = (
+            f"{count_noun(len(unread), 'file')} below it; use images=skip to read them" if is_one else "its images"
         )
-        unread = [
-            path for path in below if not is_skipped(path) and (_is_image(path) or _is_convertible(path, log.debug))
-        ]
-        if unread:
-            log.warning("%s: one film; %s below it left out", folder, count_noun(len(unread), "file"))
+        line = f"{folder}: is one film, or a folder of others; left out: {left_out}"
+    if line:
+        log.warning("%s", line)
     return is_one
+
+
+def _is_source(path: Path) -> bool:
+    return _is_image(path) or _is_convertible(path, log.debug)
 
 
 def is_film(folder: Path, images: Images | None = None, *, advice: str = CHOICE) -> bool:

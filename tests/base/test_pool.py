@@ -271,21 +271,24 @@ def test_invalid_shard_is_an_error(text: str) -> None:
         Shard.parse(text)
 
 
-def slurm_array(**values: int) -> dict[str, str]:
-    return {f"SLURM_ARRAY_TASK_{name}": str(value) for name, value in values.items()}
+def parse_in_array(monkeypatch: pytest.MonkeyPatch, **values: int) -> Shard:
+    for name, value in values.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", str(value))
+    return Shard.parse("auto")
 
 
-def test_slurm_task_has_shard_of_its_position() -> None:
-    arrays = [slurm_array(ID=task, MIN=10, MAX=12, COUNT=3) for task in (10, 11, 12)]
-    assert [Shard.of_array(array) for array in arrays] == [Shard(1, 3), Shard(2, 3), Shard(3, 3)]
+def test_slurm_task_has_shard_of_its_position(monkeypatch: pytest.MonkeyPatch) -> None:
     with raises(ConfigError, "auto", "SLURM_ARRAY_TASK_ID"):
-        Shard.of_array({})
+        Shard.parse("auto")
+    shards = [parse_in_array(monkeypatch, ID=task, MIN=10, MAX=12, COUNT=3) for task in (10, 11, 12)]
+    assert shards == [Shard(1, 3), Shard(2, 3), Shard(3, 3)]
+    assert Shard.parse(None) == Shard(1, 1)  # whatever the environment has
 
 
 @pytest.mark.parametrize("task", [3, 7])
-def test_nonconsecutive_slurm_tasks_have_no_shard(task: int) -> None:
+def test_nonconsecutive_slurm_tasks_have_no_shard(task: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with raises(ConfigError, 3, 7, 2):
-        Shard.of_array(slurm_array(ID=task, MIN=3, MAX=7, COUNT=2))
+        parse_in_array(monkeypatch, ID=task, MIN=3, MAX=7, COUNT=2)
 
 
 def test_prefetch_keeps_order_and_raises_errors_in_their_place() -> None:

@@ -66,7 +66,7 @@ def test_images_beside_videos_are_an_error_everywhere(mixed: Path, tmp_path: Pat
             read()
     for find in (open_live, list_films):
         with raises(FileError, mixed.name, "3 images", "2 videos", "another folder"):
-            find(mixed)  # type: ignore[operator]
+            find(mixed)
     assert mentions(dvspipe("convert", mixed, "-o", tmp_path / "out", code=2).stderr, *BOTH)
     assert not (tmp_path / "out").exists()
 
@@ -116,7 +116,10 @@ def test_files_below_a_film_and_videos_among_recordings_are_counted(
     write_images(film / "deep", "7.png")
     write_films(film / "deep", "a.webm")
     assert [task.source for task in plan_conversions(film, tmp_path / "out")] == [film]
-    assert mentions("".join(warnings_of(caplog)), film.name, "2 files", "left out")
+    assert mentions("".join(warnings_of(caplog)), film.name, "2 files", "left out", "images=skip")
+    (film / "deep" / "7.png").unlink()
+    assert [task.source.name for task in plan_conversions(film, tmp_path / "out", images="skip")] == ["a.webm"]
+    assert mentions("".join(warnings_of(caplog)), film.name, "left out: its images")
 
     write(tmp_path / "in" / "a.bin", random_events(0, 20))
     write_films(tmp_path / "in", "b.webm", "c.webm")
