@@ -94,19 +94,8 @@ def _open_folder(path: Path, settings: VideoSettings) -> Video:
 
 
 def _pass_over_files(files: Sequence[Path]) -> FramePass:
-    size: tuple[int, ...] | None = None
-
-    def decode(file: Path) -> NDArray[Any]:
-        nonlocal size
-        image = _read_image(file)
-        height, width = image.shape[:2]
-        size = size or (width, height)
-        if (width, height) != size:
-            raise VideoError(f"{file}: wrong size (found {width}x{height}, expected {'x'.join(map(str, size))})")
-        return image
-
     for file in files:  # time 0: the rate, or a file, gives the times
-        yield 0, partial(decode, file)
+        yield 0, partial(_read_image, file)
 
 
 def _open_array(images: ArrayLike, settings: VideoSettings) -> Video:

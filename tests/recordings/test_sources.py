@@ -171,7 +171,7 @@ def test_missing_numbers_are_said_in_one_line(tmp_path: Path, caplog: pytest.Log
 def test_images_of_two_sizes_are_an_error(tmp_path: Path, resize: str | None) -> None:
     folder = write_images(tmp_path / "film", "1.png", "2.png")
     write_images(folder, "3.png", size=(14, 24))
-    with raises(VideoError, "3.png", "24x14", "12x7"):
+    with raises(VideoError, "film", "frame 2", "24x14", "12x7"):
         convert([folder], tmp_path / "out.h5", ConvertConfig(resize=resize))
 
 
