@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..base.errors import ConfigError, FileError, escape_controls, shorten
 from ..checkpoints.checkpoint import shipped_checkpoints
-from ..recordings.sources import is_recording_suffix
+from ..recordings.sources import SEPARATE, is_film, is_recording_suffix
 from ..results import CHECKPOINT_SUFFIX
 from ..video.names import VIDEO_SUFFIXES
 
@@ -67,7 +67,10 @@ class Files:
     def choose(self, upload: str | None, name: str | None) -> Path:
         """Return the chosen file: an upload, which Gradio has checked, or a file below the folder."""
         if name:
-            return self.resolve(name)
+            path = self.resolve(name)
+            if path.is_dir():
+                is_film(path, advice=SEPARATE)  # an error of images beside videos
+            return path
         if upload:
             return Path(upload)
         raise ConfigError("no file is chosen")

@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import chdir, contextmanager
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -43,6 +44,10 @@ _Workers = Iterator[tuple[list[_Submit], tuple[type[Exception], ...]]]  # and th
 
 HOME = str(Path(__file__).parents[2])  # the folder that contains dvspipe
 SPAWN = multiprocessing.get_context("spawn")  # torch and OpenCV break in forked processes
+AUTO = "auto"
+SLURM_VARIABLES = tuple(f"SLURM_ARRAY_TASK_{name}" for name in ("ID", "MIN", "MAX", "COUNT"))
+MAIN_PROCESS = "MainProcess"  # name that multiprocessing gives the first process
+UNGUARDED = 75  # exit code of a worker that would start workers while it starts
 POLL_S = 0.2  # interval between progress calls, each of which may stop the work
 LOG = logging.getLogger("dvspipe")
 
@@ -246,12 +251,16 @@ def _start_processes(work: Work[Any, Any], jobs: int) -> _Workers:
     pools = [start() for _ in range(jobs)]
 
     def submit(number: int, *arguments: Any) -> Future[_Reply]:
-        pool, started = pools[number]
+        pool, processes, started = pools[number]
         try:
+            started.result()
             return pool.submit(_attempt, _do_received, *arguments)
         except BrokenProcessPool as error:
             if started.exception():
-                raise WorkerError("a worker could not start; scripts need if __name__ == '__main__':") from error
+                for process in processes:
+                    process.join(POLL_S)
+                is_unguarded = UNGUARDED in [process.exitcode for process in processes]
+                raise WorkerError(_explain_guard() if is_unguarded else "a worker could not start") from error
 
         pools[number] = start()
         return submit(number, *arguments)
@@ -260,15 +269,38 @@ def _start_processes(work: Work[Any, Any], jobs: int) -> _Workers:
         yield [partial(submit, number) for number in range(jobs)], (BrokenProcessPool,)
     finally:
         closing.close()
-        for pool, _ in pools:
+        for pool, _, _ in pools:
             pool.shutdown()
 
 
-def _start_process(work: bytes, parent: Connection, threads: int) -> tuple[ProcessPoolExecutor, Future[int]]:
-    """Start a pool of one process that has a number of threads, and ends when the connection to its parent does."""
+def _start_process(
+    work: bytes, parent: Connection, threads: int
+) -> tuple[ProcessPoolExecutor, set[BaseProcess], Future[int]]:
+    """Start a pool of one process that has a number of threads, and ends when the connection to its parent does.
+
+    Return also the process (in a set), and a future that is done when it has started.
+    """
     with starting_safely(threads):
+        others = set(multiprocessing.active_children())
         pool = ProcessPoolExecutor(1, SPAWN, _enter_process, (work, parent))
-        return pool, pool.submit(int)
+        try:
+            started = pool.submit(int)
+        except RuntimeError as error:
+            # multiprocessing refuses it in a worker that is still starting: it imports the script, and the script
+            # starts workers when it is imported. Only the first process says so.
+            if multiprocessing.current_process().name == MAIN_PROCESS:
+                raise
+            raise SystemExit(UNGUARDED) from error
+
+        return pool, set(multiprocessing.active_children()) - others, started
+
+
+def _explain_guard() -> str:
+    script = getattr(sys.modules["__main__"], "__file__", None) or "the program"
+    return (
+        f"{script}: starts workers when it is imported, and each worker imports it; put the work into a function main, "
+        'and end the script with these two lines:\nif __name__ == "__main__":\n    main()'
+    )
 
 
 @contextmanager
@@ -381,52 +413,43 @@ class Shard:
         digest = hashlib.blake2b(os.fsencode(path.as_posix()), digest_size=8).digest()
         return int.from_bytes(digest) % self.count == self.number - 1
 
-    @classmethod
-    def of(cls, text: str | None) -> Shard:
-        """Return the share of an option; None: the share of the task in a SLURM array, otherwise everything."""
-        if text:
-            return cls.parse(text)
-
-        shard = cls.of_array(os.environ)
-        if shard is not None:
-            LOG.info("share %s, of the tasks of a SLURM array", shard)
-        return shard or ALL
+    def select(self, items: Sequence[Item], name: Callable[[Item], Path]) -> list[Item]:
+        """Return the items whose name is in this shard; log a line if there are none."""
+        selected = [item for item in items if name(item) in self]
+        if items and not selected:
+            LOG.info("share %s: has no files (%d are in other shares)", self, len(items))
+        return selected
 
     @classmethod
-    def parse(cls, text: str) -> Shard:
-        """Parse a shard written as I/N, such as 3/100.
+    def parse(cls, text: str | None) -> Shard:
+        """Parse a share: I/N, such as 3/100, or `auto` for the share of this task of a SLURM array; None: everything.
 
         Raises:
-            ConfigError: If the text is not of this form, or I is not in 1 to N.
+            ConfigError: If the text is neither, I is not in 1 to N, this is no task of an array, or its tasks are not
+                numbered consecutively, as in --array=3,7.
         """
+        if text is None:
+            return ALL
+        if text != AUTO:
+            try:
+                number, count = map(int, text.split("/"))
+            except ValueError as error:
+                raise ConfigError(f"share = {text}: expected I/N, such as 3/100, or {AUTO}") from error
+            return cls(number, count)
+
         try:
-            number, count = map(int, text.split("/"))
-        except ValueError as error:
-            raise ConfigError(f"{text}: not a shard (expected I/N, such as 3/100)") from error
-
-        return cls(number, count)
-
-    @classmethod
-    def of_array(cls, environment: Mapping[str, str]) -> Shard | None:
-        """Return the shard of this task of a SLURM array, with one shard per task; None outside of arrays.
-
-        Args:
-            environment: Environment variables, such as `os.environ`.
-
-        Raises:
-            ConfigError: If the tasks are not numbered consecutively, as in --array=3,7.
-        """
-        if "SLURM_ARRAY_TASK_ID" not in environment:
-            return None
-
-        names = ("ID", "MIN", "MAX", "COUNT")
-        task, first, last, count = (int(environment[f"SLURM_ARRAY_TASK_{name}"]) for name in names)
+            task, first, last, count = (int(os.environ[name]) for name in SLURM_VARIABLES)
+        except (KeyError, ValueError) as error:
+            names = ", ".join(SLURM_VARIABLES)
+            raise ConfigError(f"share = {AUTO}: not a task of a SLURM array (expected {names})") from error
         if count != last - first + 1:
             raise ConfigError(
                 f"SLURM array {first} to {last}: {count} tasks are not consecutive; use share=I/N to choose it"
             )
 
-        return cls(task - first + 1, count)
+        shard = cls(task - first + 1, count)
+        LOG.info("share %s: this task of the SLURM array", shard)
+        return shard
 
 
 ALL = Shard()

@@ -7,7 +7,9 @@ width of the terminal.
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 
 from .errors import escape_controls
 
@@ -33,6 +35,12 @@ def readable(class_name: str) -> str:
         'right hand wave'
     """
     return class_name.replace("_", " ")
+
+
+@lru_cache(maxsize=64)
+def warn_once(text: str) -> None:
+    """Log a warning, once: a source is planned, opened and read several times."""
+    logging.getLogger("dvspipe").warning("%s", text)
 
 
 def find_similar(name: str, known: Iterable[str]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,27 @@ def shipped_configs(kind: str = "") -> list[str]:
     return sorted(path.stem for path in (configs_folder() / kind).glob("*.yaml"))
 
 
+def is_included(name: str | Path, names: Collection[str], *, is_here: bool) -> bool:
+    """Return whether a name is the name of an included file.
+
+    Args:
+        name: Name, or path of a user's file or folder.
+        names: Names of included files.
+        is_here: Whether the user has a file or folder of this name that could be meant.
+
+    Raises:
+        ConfigError: If both exist.
+    """
+    if str(name) not in names:
+        return False
+    if is_here:
+        raise ConfigError(
+            f"{name}: is included in dvspipe and exists in the current folder, too; write ./{name} for your own, or "
+            "work in another folder for the included one"
+        )
+    return True
+
+
 def read_text(source: str | Path, *, kind: str = "") -> str:
     """Return the text of a YAML file.
 
@@ -47,18 +69,16 @@ def read_text(source: str | Path, *, kind: str = "") -> str:
         kind: Kind of included files, such as `sensors`; empty: experiments.
 
     Raises:
-        ConfigError: If the file does not exist, or is not text.
+        ConfigError: If the file does not exist or is not text, or the name has two meanings.
         FileError: If it cannot be read, or has more than 256 KiB.
     """
     path = Path(source)
-    if not path.exists():
+    names = shipped_configs(kind)
+    if is_included(source, names, is_here=path.is_file()):
         path = configs_folder() / kind / f"{source}.yaml"
-
-    places = "" if kind else "a folder of recordings, "
-    if not path.is_file():
+    elif not path.is_file():
         places = "a YAML file" if kind else "a folder of recordings, a YAML file"
-        names = ", ".join(shipped_configs(kind))
-        raise ConfigError(f"{source}: not a configuration (expected {places} or one of {names})")
+        raise ConfigError(f"{source}: not a configuration (expected {places} or one of {', '.join(names)})")
 
     try:
         text = path.read_text(encoding="utf-8") if path.stat().st_size <= MAX_BYTES else ""

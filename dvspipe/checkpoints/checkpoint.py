@@ -26,6 +26,7 @@ from ..base.errors import CheckpointError, ConfigError, shorten
 from ..base.files import claim_output, explain_missing, write_beside
 from ..base.settings import Settings
 from ..base.versions import find_versions
+from ..base.yaml_files import is_included
 from ..encoding import BinConfig
 from ..events import MAX_SIDE_PX, SensorSize
 from ..framing import FramingConfig
@@ -356,18 +357,18 @@ def digest_of(metadata: Mapping[str, str], arrays: Arrays) -> str:
 
 def find_checkpoint(path: str | os.PathLike[str]) -> Path:
     """Find the file of a checkpoint; checkpoints on the hub are downloaded."""
-    # A local file wins over an included name.
     if str(path).startswith(SCHEME):
         return download_model(str(path))
 
     file = Path(path)
     names = shipped_checkpoints()
-    if RunFolder(file).best.is_file():
-        return RunFolder(file).best
+    run = RunFolder(file).best
+    if is_included(str(path), names, is_here=run.is_file()):
+        return SHIPPED / f"{path}{CHECKPOINT_SUFFIX}"
+    if run.is_file():
+        return run
     if file.is_file() and file.suffix == CHECKPOINT_SUFFIX:
         return file
-    if not file.is_file() and str(path) in names:
-        return SHIPPED / f"{path}{CHECKPOINT_SUFFIX}"
 
     problem = explain_missing(file)
     if file.is_dir():

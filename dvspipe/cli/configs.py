@@ -7,7 +7,7 @@ from pathlib import Path
 from ..base.errors import ConfigError
 from ..base.files import claim_output, write_text
 from ..base.texts import Described, TextTable
-from ..base.yaml_files import read_text, shipped_configs
+from ..base.yaml_files import configs_folder, read_text, shipped_configs
 
 USES = {"": "dvspipe train {}", "sensors": "dvspipe convert VIDEO -o EVENTS.h5 --preset {}"}
 """How to use each kind of configuration."""
@@ -22,7 +22,7 @@ class ConfigList(Described):
         for kind, use in USES.items():
             table = TextTable()
             for name in shipped_configs(kind):
-                first = read_text(name, kind=kind).partition("\n")[0]
+                first = read_text(configs_folder() / kind / f"{name}.yaml").partition("\n")[0]
                 table.add_row(f"  {name}", first.removeprefix("#").strip() if first.startswith("#") else "")
             parts += [use.format("NAME"), table]
         return parts
@@ -46,7 +46,8 @@ def configs(name: str | None = None, out: Path | None = None, *, overwrite: bool
         return ConfigList()
 
     kind = _find_kind(name)
-    text = read_text(name, kind=kind)
+    included = configs_folder() / kind / f"{name}.yaml"
+    text = read_text(included if included.is_file() else name, kind=kind)
     if out is None:
         return text.rstrip()
 

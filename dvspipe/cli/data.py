@@ -19,7 +19,7 @@ from ..recordings.config import ConvertConfig, FilmConfig
 from ..recordings.conversion import convert_many
 from ..results import LOCK, PARTS, SPLITS, DataLock, read_splits, write_splits
 from ..training.choice import choose_settings
-from ..training.config import TrainConfig, read_experiment
+from ..training.config import TrainConfig, is_data_folder, read_experiment
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def convert(
         license: Licence of the videos, such as cc-by-4.0, for dataset.lock.
         lock: dataset.lock of another conversion of the same videos: its settings are used, and differences of videos
             and events are listed.
-        share: Convert only share I/N of the videos; default: the share of the task in a SLURM array, otherwise all.
+        share: Convert only share I/N of the videos, or auto: the share of the task in a SLURM array. Default: all.
         jobs: Number of worker processes, or ray, or ray://HOST:PORT for a Ray cluster.
         overwrite: Replace existing files.
         progress: Called with the number of files done and the total.
@@ -88,7 +88,7 @@ def convert(
         licenses = {file.license for file in expected.files}
         license = license or (licenses.pop() if len(licenses) == 1 else None)  # noqa: A001
 
-    shard = Shard.of(share)
+    shard = Shard.parse(share)
     plan = plan_listed(videos, out, read_list(splits), shard=shard)
     if any(task.span for task in plan.tasks) and {"start_s", "stop_s"} & config.model_fields_set:
         raise ConfigError(f"{splits}: lists parts of videos, so it cannot be combined with start_s and stop_s")
@@ -165,7 +165,7 @@ def stats(
     # A folder has the parts, windows and framing that `train` chooses for it, unless its splits are published.
     folder = Path(source).expanduser()
     is_published = (folder / SPLITS).is_file() and not isinstance(config.split, Path)
-    if folder.is_dir() and not is_published:
+    if is_data_folder(source) and not is_published:
         experiment = choose_settings(source, config, progress, jobs=jobs, with_unusable=True)
     else:
         experiment = read_experiment(source, config)

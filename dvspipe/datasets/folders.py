@@ -16,12 +16,13 @@ from ..base.errors import DataError, DvspipeError, brief, count_noun
 from ..base.files import is_internal
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import FORMATS, has_plugin, is_recording_folder, is_unrelated_text, open_recording
+from ..formats.hints import Images
 from ..framing import FramingConfig
 from ..recordings.conversion import open_for_sensor
-from ..recordings.sources import is_video
+from ..recordings.sources import is_film, is_video
 from ..results.labels import SUFFIX, read_labels
 from ..results.splits import PARTS, SPLITS, Part, Splits, find_splits
-from ..video.names import VIDEO_SUFFIXES, is_image_folder
+from ..video.names import VIDEO_SUFFIXES
 from .cache import Cache, default_cache
 from .config import DataConfig
 from .samples import DataSet, Sample, find_label, name_classes, version_of_events
@@ -162,8 +163,12 @@ def list_class_folders(
             unknown.append(str(class_folder))
             continue
 
+        # Images in a class folder are one film only on request: they may be pictures of many scenes.
+        is_one = is_film(class_folder, source.config.images) and source.config.images == "frames"
+        is_member = partial(is_loadable, images=source.config.images)
+        inside = [class_folder] if is_one else sorted(filter(is_member, class_folder.iterdir()))
+
         # A video beside its recording, which `convert` names a.h5 or a.mp4.h5, shows the same scene.
-        inside = sorted(filter(is_loadable, class_folder.iterdir()))
         recorded = {path.stem for path in inside if _is_sample_suffix(path.suffix)}
         films = {path for path in inside if path.suffix.lower() in VIDEO_SUFFIXES and recorded & {path.stem, path.name}}
         chosen = [path for path in inside if path not in films]
@@ -215,12 +220,12 @@ def _find_subfolder(root: Path, name: str) -> Path | None:
     return next((path for path in root.iterdir() if path.is_dir() and path.name.lower() == name), None)
 
 
-def is_loadable(path: Path) -> bool:
+def is_loadable(path: Path, images: Images | None = None) -> bool:
     """Return whether a path is a recording or video by its name: not hidden, and not a text file of words."""
     if is_internal(Path(path.name)) or path.name.endswith(SUFFIX):
         return False
     if path.is_dir():
-        return is_recording_folder(path) or is_image_folder(path)
+        return is_recording_folder(path) or is_film(path, images)
 
     is_known = _is_sample_suffix(path.suffix) or path.suffix.lower() in VIDEO_SUFFIXES
     return is_known and not is_unrelated_text(path)

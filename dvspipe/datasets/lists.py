@@ -116,13 +116,14 @@ def plan_listed(videos: Path, out: Path, clips: Sequence[ListedClip], *, shard: 
         videos: Folder of videos, searched recursively.
         out: Output folder.
         clips: Clips of the list.
-        shard: Selection of the clips to convert.
+        shard: Selection of the clips to convert, by the names of their recordings.
 
     Raises:
         DataError: If no clip is found, or the list has a recording twice in a split.
     """
-    # The output folder may be in the folder of videos: results of an earlier run are not sources.
-    sources = find_sources([videos], is_skipped=lambda path: path.suffix.lower() == LISTED_SUFFIX)
+    # The output folder may be in the folder of videos: results of an earlier run are not sources. The list decides
+    # about images beside videos.
+    sources = find_sources([videos], lambda path: path.suffix.lower() == LISTED_SUFFIX, "skip")
     path_of = {name.as_posix(): path for path, name in sources}
 
     file_of: dict[str, str] = {}
@@ -140,8 +141,7 @@ def plan_listed(videos: Path, out: Path, clips: Sequence[ListedClip], *, shard: 
 
         # The noise of a simulated camera depends on this name, which is the same wherever the videos are.
         noise_name = Path(clip.recording.removesuffix(LISTED_SUFFIX) + PurePosixPath(clip.file).suffix)
-        if noise_name in shard:
-            tasks[clip.recording] = ConversionTask(path_of[clip.file], out / clip.recording, noise_name, clip.span)
+        tasks[clip.recording] = ConversionTask(path_of[clip.file], out / clip.recording, noise_name, clip.span)
 
     listed = {clip.file for clip in clips}
     differences = {
@@ -154,4 +154,5 @@ def plan_listed(videos: Path, out: Path, clips: Sequence[ListedClip], *, shard: 
     if not rows:
         raise DataError("; ".join(notes) or f"{videos}: the list has no clips")
 
-    return ListedConversions(tuple(tasks.values()), tuple(rows.values()), notes)
+    selected = shard.select([*tasks.values()], lambda task: task.name or task.source)
+    return ListedConversions(tuple(selected), tuple(rows.values()), notes)

@@ -7,17 +7,18 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from ..base.settings import Settings
 from ..events import Events, SensorSize
 from ..events.sensor import SIZE_PATTERN
+from ..video.config import TimeSettings
 
 SensorSource = Literal["file", "given", "guessed"]
 """Where the sensor size of a recording comes from."""
 TimeUnit = Literal["s", "ms", "us", "ns"]
+Images = Literal["frames", "skip"]
 UNUSED = "-"
 
 
-class Hints(Settings):
+class Hints(TimeSettings):
     """Metadata that a file lacks.
 
     Example:
@@ -28,9 +29,6 @@ class Hints(Settings):
     sensor: str | None = Field(default=None, pattern=SIZE_PATTERN)
     """Sensor size, WIDTHxHEIGHT, of recordings that do not store it. Default: the smallest known sensor that contains
     all events."""
-    time_unit: TimeUnit | None = None
-    """Unit of the times of a recording, or of a video's file `timestamps`: s, ms, us or ns. Takes precedence over the
-    unit in the file."""
     columns: str | None = None
     """One letter per column, in order: t, x, y and p once each, - for an unused column. Takes precedence over the names
     in the file."""
@@ -38,6 +36,9 @@ class Hints(Settings):
     """Sensor chip, such as DVS128. A file that stores another chip is an error."""
     topic: str | None = None
     """Topic of a ROS bag."""
+    images: Images | None = None
+    """Images in a folder that also contains videos or recordings: `frames` (the images are one film, the other files
+    are left out) or `skip` (the images are left out). Default: an error."""
 
     @field_validator("columns")
     @classmethod

@@ -17,7 +17,7 @@ from ..formats import Recording, open_recording
 from ..hooks import Film, SquarePath, plugins
 from ..recordings.config import FilmConfig
 from ..recordings.conversion import FRAMES_AHEAD, open_for_sensor
-from ..recordings.sources import is_video
+from ..recordings.sources import is_video, require_film
 from ..results import LookRow
 from ..video.config import VideoSettings
 from ..video.containers import is_gif
@@ -132,6 +132,7 @@ def open_source(
     if camera_of(data) is not None:
         raise DataError(f"{data}: is a camera (expected a recording or video); record it to a file first")
     if is_video(data):
+        require_film(data, config.images)
         return _open_video(data, target, config, progress, is_advised=is_advised)
 
     recording, warnings = _open_recording(data, target, config)

@@ -21,7 +21,6 @@ from ..framing import EventSource
 from ..hooks import RecordingView, plugins
 from ..results import Dependencies, InferenceRun, LabelRow, OutputFolder, Prediction, add_scores, merge_trainings
 from ..results.labels import MAX_LABEL_BYTES, read_labels
-from ..video.names import camera_of
 from .classifier import Classifier, as_classifier
 from .config import InferConfig
 from .scores import find_label_file, score
@@ -86,6 +85,8 @@ class _Work:
         """Record what the prediction for a recording depends on: the recording, its label file and the run."""
         try:
             status = task.source.stat()
+        except FileNotFoundError as error:
+            raise FileError(f"{task}: {explain_missing(task.source)}") from error
         except OSError as error:
             raise FileError(f"{task}: cannot be read ({error.strerror})") from error
 
@@ -175,8 +176,7 @@ def infer(
         config: Settings of windows, segments and region, and metadata that recordings lack.
         labels: Label file, or folder of NAME_labels.csv files, to compute scores. Default: no scores.
         pictures: Write timelines and videos of the recordings to the output folder.
-        share: Classify only share I/N of the recordings; default: the share of the task in a SLURM array, otherwise
-            all.
+        share: Classify only share I/N of the recordings, or auto: the share of the task in a SLURM array. Default: all.
         jobs: Number of worker processes, or ray, or ray://HOST:PORT for a Ray cluster.
         overwrite: Classify all recordings again, and replace the predictions in the output folder.
         progress: Called with the number of recordings done, and the total.
@@ -185,8 +185,8 @@ def infer(
         A prediction for each recording. Predictions found in the output folder have no timeline.
 
     Raises:
-        DvspipeError: As in `Classifier.load` and `Classifier.predict`, for a single recording. A missing file is an
-            error before the first recording is classified.
+        DvspipeError: As in `Classifier.load` and `Classifier.predict`, for a single recording. A missing label file is
+            an error before the first recording is classified.
         PartialError: If some of several recordings could not be classified, after all others.
 
     Example:
@@ -194,9 +194,9 @@ def infer(
         ['hand_clapping', 'right_hand_wave']
     """
     classifier = as_classifier(checkpoint)
-    tasks = plan_tasks(recordings, out, shard=Shard.of(share))
+    tasks = plan_tasks(recordings, out, shard=Shard.parse(share), images=config.images)
     label_path = None if labels is None else Path(labels)
-    _check_inputs(tasks, label_path)
+    _check_labels(label_path, len(tasks))
 
     run = InferenceRun(
         checkpoint=classifier.checkpoint or "",
@@ -249,13 +249,9 @@ def _summarize(folder: OutputFolder, run: InferenceRun) -> None:
     plugins().hook.report(record=run, folder=folder.path)
 
 
-def _check_inputs(tasks: Sequence[Task], labels: Path | None) -> None:
-    """Refuse missing files before the network runs: with many recordings, their turn may come after hours."""
-    for task in tasks:
-        if not task.source.exists() and camera_of(task.source) is None:
-            raise FileError(f"{task}: {explain_missing(task.source)}")
-
+def _check_labels(labels: Path | None, recordings: int) -> None:
+    """Refuse missing labels before the network runs: with many recordings, their turn may come after hours."""
     if labels is not None and not labels.exists():
         raise FileError(f"{labels}: label file or folder does not exist")
-    if labels is not None and not labels.is_dir() and len(tasks) > 1:
-        raise DataError(f"{labels}: one label file for {len(tasks)} recordings (expected a folder of label files)")
+    if labels is not None and not labels.is_dir() and recordings > 1:
+        raise DataError(f"{labels}: one label file for {recordings} recordings (expected a folder of label files)")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..base.errors import FileError, escape_controls
 from ..base.pool import ALL, Shard
+from ..formats.hints import Images
 from ..recordings.sources import as_paths, find_sources
 from ..results import InferenceRun, OutputFolder, RecordingFolder
 from ..results.labels import SUFFIX
@@ -31,7 +32,11 @@ class Task:
 
 
 def plan_tasks(
-    sources: str | Path | Sequence[str | Path], out: str | Path | None = None, *, shard: Shard = ALL
+    sources: str | Path | Sequence[str | Path],
+    out: str | Path | None = None,
+    *,
+    shard: Shard = ALL,
+    images: Images | None = None,
 ) -> list[Task]:
     """Plan the classification of recordings; folders of predictions mirror the source folders.
 
@@ -39,6 +44,7 @@ def plan_tasks(
         sources: Recordings, videos, or folders that contain them, searched recursively.
         out: Output folder. Output folders are not searched for recordings.
         shard: Subset of the recordings to classify, selected by their paths in the source folders.
+        images: As in `plan_conversions`.
 
     Raises:
         FileError: If the output folder is a file or contains a source folder, a source folder has no recordings, or two
@@ -59,9 +65,8 @@ def plan_tasks(
         is_inside = real_path == out_path or out_path in real_path.parents
         return path.name.endswith(SUFFIX) or is_inside or _is_output(path)
 
-    is_single = len(sources) == 1 and not sources[0].is_dir()
     tasks: dict[Path, Task] = {}
-    for source, relative in find_sources(sources, is_excluded):
+    for source, relative in find_sources(sources, is_excluded, images):
         name = Path(escape_controls(str(relative)))  # libraries that write pictures need UTF-8 names
         key = source if out is None else name
         if key in tasks and out is not None:
@@ -70,7 +75,7 @@ def plan_tasks(
             raise FileError(f"{out / name}: found a file (expected a folder for {source}); use out=OTHER_FOLDER")
         tasks[key] = Task(source, name)
 
-    return [task for task in tasks.values() if is_single or task.name in shard]
+    return shard.select([*tasks.values()], lambda task: task.name)
 
 
 def _is_output(path: Path) -> bool:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from ..base.errors import DataError, FileError, count_noun
 from ..base.files import explain_missing, is_internal
-from ..recordings.sources import is_video
-from ..video.names import is_image_folder
+from ..recordings.sources import SEPARATE, is_film, is_video
 
 
 @dataclass(frozen=True)
@@ -51,16 +50,15 @@ def list_films(films: Films) -> tuple[ExampleFilm, ...]:
             raise FileError(f"{path}: {explain_missing(path)}")
 
         # A folder of images is a film, unless its folders have films.
-        members = sorted([path, *path.glob("*"), *path.glob("*/*")])
-        inside = [member for member in members if not is_internal(member.relative_to(path)) and _is_film(member)]
-        nested = [ExampleFilm(video, video.parent.name) for video in inside if video.parent.parent == path]
-        if path in inside and not nested:
+        members = [member for member in sorted(path.glob("*")) if not is_internal(Path(member.name))]
+        nested = [found for member in members if member.is_dir() for found in _list_gesture(member)]
+        if not nested and _is_film(path):
             examples.append(film if isinstance(film, ExampleFilm) else ExampleFilm(path, path.stem))
             continue
 
         if not path.is_dir():
             raise FileError(f"{path}: not a video (found suffix {path.suffix or 'none'}, expected .mp4, .gif, ...)")
-        loose = sum(video.parent == path and video.is_file() for video in inside)
+        loose = sum(member.is_file() and is_video(member) for member in members)
         if loose or not nested:
             found = f"found {count_noun(len(nested), 'film')} in folders, {count_noun(loose, 'file')} beside them"
             raise DataError(f"{path}: does not contain only films in folders of gestures ({found})")
@@ -69,5 +67,11 @@ def list_films(films: Films) -> tuple[ExampleFilm, ...]:
     return tuple(examples)
 
 
+def _list_gesture(folder: Path) -> list[ExampleFilm]:
+    """Return the films in the folder of a gesture; its images are one film."""
+    films = [folder] if _is_film(folder) else filter(_is_film, sorted(folder.glob("*")))
+    return [ExampleFilm(film, folder.name) for film in films if not is_internal(Path(film.name))]
+
+
 def _is_film(path: Path) -> bool:
-    return is_image_folder(path) if path.is_dir() else path.is_file() and is_video(path)
+    return is_film(path, advice=SEPARATE) if path.is_dir() else path.is_file() and is_video(path)

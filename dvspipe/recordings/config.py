@@ -33,7 +33,7 @@ class ConvertConfig(Hints, FilmConfig):
     """Sort the events of an unsorted recording by time, in memory."""
 
 
-FOR_RECORDINGS = frozenset({"sort", *Hints.model_fields} - {"time_unit"})
+FOR_RECORDINGS = frozenset({"sort", *Hints.model_fields} - {"time_unit", "images"})
 """Settings that apply to recordings only."""
 FOR_VIDEOS = frozenset(FilmConfig.model_fields) - {"time_unit"}
 """Settings that apply to videos only."""

@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import cast
 
@@ -20,8 +20,10 @@ from numpy.typing import ArrayLike
 from ..base.errors import ConfigError, FileError, FormatError, VideoError, brief
 from ..base.pool import ALL, Outcome, Shard, collect, map_items, prefetch
 from ..base.progress import Progress, ignore_progress
+from ..base.texts import warn_once
 from ..events import LATEST_US, Events, SensorSize, concatenate
 from ..formats import WriteOptions, create_writer, open_recording, written_suffixes
+from ..formats.hints import Images
 from ..formats.recordings import count_events
 from ..video.config import VideoSettings
 from ..video.frames import Frame
@@ -30,7 +32,7 @@ from ..video.opening import open_video
 from ..video.video import Video
 from .config import FOR_RECORDINGS, FOR_VIDEOS, ConvertConfig, FilmConfig
 from .output import Conversion, write_stream
-from .sources import as_paths, find_sources, is_single_source, is_video
+from .sources import as_paths, find_sources, is_video, require_film
 
 DEFAULT_SUFFIX = ".h5"
 FRAMES_AHEAD = 8  # decoded in a thread
@@ -63,12 +65,13 @@ def convert_video(
     Raises:
         VideoError: If the video cannot be read, is truncated, has fewer than two frames, or its frames are
             inconsistent.
-        FileError: If the file already exists or cannot be written.
+        FileError: If the file already exists or cannot be written, or a folder is not one film.
         EventError: If the format cannot store the events.
     """
     from ..simulator import simulate
 
     path = Path(path)
+    require_film(Path(str(source)), config.images)
     video = open_for_sensor(source, config)
     is_camera = camera_of(source) is not None  # its recordings have no name but the output's
     config = config.for_recording(path.name if is_camera else _name_of(source))
@@ -112,21 +115,12 @@ def open_for_sensor(source: str | Path | int | ArrayLike, config: FilmConfig) ->
     complete = open_video(source, config.model_copy(update={"resize": None}))
     video = complete.shown_on(SensorSize.parse(config.resize or config.sensor_size))
     if video.settings.crop != config.crop:
-        _note_crop(complete.size, video.settings.crop, video.size)
+        warn_once(
+            f"videos of {complete.size} are cropped to {video.settings.crop}, the shape of the sensor, and scaled to "
+            f"{video.size}; use sensor_size=keep for all pixels"
+        )
 
     return video
-
-
-@lru_cache(maxsize=64)
-def _note_crop(size: SensorSize, crop: str | None, sensor: SensorSize) -> None:
-    """Log once for all videos of a size what a sensor shows of them."""
-    log.warning(
-        "videos of %s are cropped to %s, the shape of the sensor, and scaled to %s; use sensor_size=keep "
-        "for all pixels",
-        size,
-        crop,
-        sensor,
-    )
 
 
 def _name_of(source: str | Path | int) -> str:
@@ -285,7 +279,12 @@ class _ConversionWorker:
 
 
 def plan_conversions(
-    sources: str | Path | Sequence[str | Path], out: str | Path, suffix: str = DEFAULT_SUFFIX, *, shard: Shard = ALL
+    sources: str | Path | Sequence[str | Path],
+    out: str | Path,
+    suffix: str = DEFAULT_SUFFIX,
+    *,
+    shard: Shard = ALL,
+    images: Images | None = None,
 ) -> list[ConversionTask]:
     """Plan the conversion of videos and recordings to event files.
 
@@ -296,10 +295,12 @@ def plan_conversions(
             Sources in one folder that differ only in their suffix keep it: `a.mp4.h5`.
         suffix: Suffix of event files in the output folder.
         shard: Selection of the sources to convert, by their paths in the source folders.
+        images: Use of images in a folder that also contains videos or recordings: `frames` (they are one film) or
+            `skip`; None: an error.
 
     Raises:
-        FileError: If a folder contains no videos or recordings, the output is not a folder, or two sources have the
-            same target.
+        FileError: If a folder contains no videos or recordings, or images beside them, the output is not a folder, or
+            two sources have the same target.
 
     Example:
         >>> [task] = plan_conversions("clip.mp4", "events.h5")
@@ -312,10 +313,13 @@ def plan_conversions(
     if not suffix.endswith(written_suffixes()):
         expected = ", ".join(written_suffixes())
         raise FileError(f"suffix = {suffix}: events cannot be written in this format (expected {expected})")
-    if len(sources) == 1 and is_single_source(sources[0]) and out.suffix:
-        return [ConversionTask(sources[0], out)]
 
-    named_sources = list(find_sources(sources, lambda path: path.is_file() and path.name.lower().endswith(suffix)))
+    def is_skipped(path: Path) -> bool:
+        return path.is_file() and path.name.lower().endswith(suffix)
+
+    named_sources = list(find_sources(sources, is_skipped, images))
+    if [path for path, _ in named_sources] == sources and len(sources) == 1 and out.suffix:
+        return shard.select([ConversionTask(sources[0], out)], lambda task: Path(task.source.name))
     if not named_sources:
         raise FileError(
             f"{sources[0]}: its recordings are already {suffix}; use suffix=SUFFIX to select another format"
@@ -335,7 +339,7 @@ def plan_conversions(
             raise FileError(f"{target}: target of two sources (found {plan[target]} and {path}, expected one)")
         plan[target] = ConversionTask(path, target, name)
 
-    return [task for task in plan.values() if (task.name or task.source) in shard]
+    return shard.select([*plan.values()], lambda task: task.name or task.source)
 
 
 def events_from_video(
@@ -403,9 +407,9 @@ def convert(
         config: Settings of the pixel model, the video and the file, and metadata that a recording lacks.
         preset: Sensor preset (listed by dvspipe configs), or a YAML file; given settings take precedence.
         suffix: Format (file suffix) in an output folder.
-        share: Convert only share I/N of the sources; default: the share of the task in a SLURM array, otherwise all.
+        share: Convert only share I/N of the sources, or auto: the share of the task in a SLURM array. Default: all.
         jobs: Number of worker processes, or ray, or ray://HOST:PORT for a Ray cluster.
-        overwrite: Replace existing files; otherwise, a single one is an error, and several are skipped.
+        overwrite: Replace existing files; otherwise, the file of a single source is an error, and others are skipped.
         progress: Called with the amount done and the total: frames or events of a single source, or files.
 
     Returns:
@@ -422,11 +426,11 @@ def convert(
         120
     """
     config = config.with_preset(preset)
-    tasks = plan_conversions(sources, out, suffix, shard=Shard.of(share))
+    tasks = plan_conversions(sources, out, suffix, shard=Shard.parse(share), images=config.images)
     _refuse_unused(tasks, config.model_fields_set)
     if config.timestamps and len(tasks) > 1:
         raise FileError(f"{config.timestamps}: timestamps are for a single video (found {len(tasks)} sources)")
-    if len(tasks) == 1:
+    if len(tasks) == 1 and [tasks[0].source] == as_paths(sources):
         return (convert_task(tasks[0], progress, config=config, overwrite=overwrite),)
 
     outcomes = convert_many(tasks, config, jobs=jobs, overwrite=overwrite, progress=progress)

@@ -21,7 +21,7 @@ from ..formats import NO_HINTS, Hints, RecordingLike, open_recording
 from ..formats.hints import SensorSource
 from .config import FilmConfig
 from .editing import require_pixels
-from .sources import find_recordings
+from .sources import find_recordings, is_film
 
 SHOWN_ABOVE = ("width", "height", "format", "settings")  # attributes that other rows show
 
@@ -140,13 +140,15 @@ def info(
     if isinstance(recordings, str | Path | Events):
         return work(recordings, progress)
 
-    files = find_recordings([Path(recording) for recording in recordings])
+    files = find_recordings([Path(recording) for recording in recordings], hints.images)
     outcomes = map_items(work, files, jobs=jobs, ordered=True, progress=progress)
     return collect(outcomes, len(files), "recordings could not be read")
 
 
 def _summarise(recording: RecordingLike, progress: Progress | None, *, hints: Hints) -> RecordingInfo:
     """Return the facts of a recording."""
+    if not isinstance(recording, Events) and Path(recording).is_dir():
+        is_film(Path(recording), hints.images)  # an error of images beside recordings
     opened = open_recording(recording, hints)
     require_pixels(opened)
     sensor = opened.sensor

@@ -124,7 +124,7 @@ def frames(
 def _list_tasks(source: Path, out: Path) -> list[_FrameTask]:
     """Return the recordings, each with its folder: the same folders as in the source, and the name of the file."""
     # Outputs of an earlier run may be below the source: they are no recordings.
-    recordings = find_recordings([source])
+    recordings = find_recordings([source], "skip")
     if Path(os.path.realpath(source)) in out.resolve().parents:  # Path.resolve fails for a link to itself
         recordings = [path for path in recordings if out.resolve() not in path.resolve().parents]
     if recordings == [source]:

@@ -20,7 +20,7 @@ from ..base.errors import ConfigError, FileError, VideoError
 from ..base.files import explain_missing
 from ..events import Events, SensorSize
 from ..formats import Recording, open_recording
-from ..recordings.sources import is_video
+from ..recordings.sources import SEPARATE, is_film, is_video
 from ..video.config import VideoSettings
 from ..video.frames import Frame
 from ..video.names import camera_of
@@ -179,6 +179,8 @@ def open_live(source: str | Path | int, video: VideoSettings = VideoSettings(), 
     if not path.exists():
         raise FileError(f"{path}: not a webcam, and {explain_missing(path)}")
     if is_video(path):
+        if path.is_dir() and not is_film(path, advice=SEPARATE):
+            raise FileError(f"{path}: a folder without images (expected a video, a recording or one film)")
         film = open_video(path, video)
         return LiveSource(film.name, film, film.frames, speed)
 

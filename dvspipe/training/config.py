@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, JsonValue
 
 from ..base.errors import ConfigError
 from ..base.settings import Settings, show_settings
+from ..base.yaml_files import is_included, shipped_configs
 from ..datasets import AugmentConfig, DataConfig, folder_config
 from ..encoding import BinConfig
 from ..networks import NetworkConfig
@@ -99,9 +100,19 @@ def read_experiment(source: str | Path, config: TrainConfig = TrainConfig()) -> 
     Raises:
         ConfigError: If the source is none of them, or settings are unknown or wrong.
     """
-    if Path(source).expanduser().is_dir():
+    if is_data_folder(source):
         return TrainConfig(**folder_config(source).given | config.given)
     return TrainConfig.read(source, config.given)
+
+
+def is_data_folder(source: str | Path) -> bool:
+    """Return whether a source is a folder of recordings.
+
+    Raises:
+        ConfigError: If an included configuration has the same name.
+    """
+    is_folder = Path(source).expanduser().is_dir()
+    return not is_included(source, shipped_configs(), is_here=is_folder) and is_folder
 
 
 def check_settings(config: TrainConfig) -> None:

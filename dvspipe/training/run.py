@@ -44,7 +44,7 @@ from ..results import ActivityRecord, EpochRow, RunFolder, TestResult, TrainingR
 from .activity_record import record_activity
 from .calibration import find_least_energy, fit_temperature
 from .choice import choose_settings
-from .config import TrainConfig, check_settings
+from .config import TrainConfig, check_settings, is_data_folder
 from .diagnosis import diagnose, find_data_problems, find_outside
 from .evaluation import evaluate_network, score
 from .features import FeatureTrainer
@@ -165,7 +165,7 @@ def _read_settings(
         return config
     if isinstance(source, TrainConfig):
         return TrainConfig(**source.given | config.given)
-    if not Path(source).expanduser().is_dir():
+    if not is_data_folder(source):
         return TrainConfig.read(source, config.given)
 
     if resume:

@@ -33,15 +33,20 @@ class ClipSettings(Settings):
         return self
 
 
-class VideoSettings(ClipSettings):
+class TimeSettings(Settings):
+    """Unit of the times of a recording, or of frames."""
+
+    time_unit: Literal["s", "ms", "us", "ns"] | None = None
+    """Unit of the times of a recording, or of a video's file `timestamps`: s, ms, us or ns. Takes precedence over the
+    unit in the file. Default: the unit in the file; seconds if the times of frames have a decimal point."""
+
+
+class VideoSettings(ClipSettings, TimeSettings):
     """Settings for reading a video: frame times, transfer curve, crop, size and time range."""
 
     timestamps: UserPath | None = None
     """File of frame times, replacing the times in the video. One line per frame: a time, optionally followed by the
     image name. Default for an image folder: its `timestamps.txt` or `images.csv`."""
-    time_unit: Literal["s", "ms", "us", "ns"] | None = None
-    """Unit of the times in the file `timestamps`. Default: seconds if the numbers have a decimal point; integers
-    without a unit are an error."""
     transfer: str = "srgb"
     """Transfer curve of the pixel values: `srgb` (ordinary video), `bt709`, `gamma=x` (x from 0.1 to 10), `linear`,
     or `log` for float images."""

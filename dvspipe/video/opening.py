@@ -12,16 +12,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..base.errors import VideoError
-from ..base.files import explain_missing
+from ..base.files import explain_missing, read_bytes
 from .config import FOLDER_FPS, VideoSettings
 from .files import decode_capture, open_file
 from .frames import PIXEL_TYPES, check_transfer
-from .names import camera_of, list_images
+from .names import FOLDER_TIMES, camera_of, check_sequence, list_images
 from .opencv import cv2
 from .pictures import FramePass
 from .video import EXAMPLE_FPS, Video, create_video
 
-FOLDER_TIMES = ("timestamps.txt", "images.csv")  # default files of frame times in an image folder
 MAX_WHITE = 2.0  # larger float values are a mistake (such as 0 to 255), unless they are linear light
 
 
@@ -79,7 +78,7 @@ def _read_image(file: Path) -> NDArray[Any]:
 
 
 def _open_folder(path: Path, settings: VideoSettings) -> Video:
-    """Open an image folder as a video."""
+    """Open an image folder as a video: the images that a file of times lists, or one numbered sequence."""
     # The times of the folder itself take precedence over the default rate, but not over settings.
     if settings.fps is None and settings.timestamps is None:
         times_file = next((path / name for name in FOLDER_TIMES if (path / name).is_file()), None)
@@ -87,7 +86,11 @@ def _open_folder(path: Path, settings: VideoSettings) -> Video:
         settings = settings.model_copy(update=update)
 
     files = list_images(path)
-    return create_video(str(path), partial(_pass_over_files, files), settings, len(files), images=files)
+    video = create_video(str(path), partial(_pass_over_files, files), settings, len(files), images=files)
+    times_file = settings.timestamps
+    if times_file is None or files[0].name.encode(errors="surrogateescape") not in read_bytes(times_file):
+        check_sequence(path, files)
+    return video
 
 
 def _pass_over_files(files: Sequence[Path]) -> FramePass:

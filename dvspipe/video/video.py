@@ -134,6 +134,7 @@ class Video(Brief):
         settings = self.settings
         start_us = round(settings.start_s * 1e6)
         stop_us = math.inf if settings.stop_s is None else round(settings.stop_s * 1e6)
+        size = None if settings.crop or settings.resize else self.size  # before both, all frames have one size
         has_own_times = self.times_us is not None or settings.fps is not None
         previous_us = -1
         number = -1
@@ -155,13 +156,12 @@ class Video(Brief):
             if t_us >= stop_us:
                 return
 
-            image = fit_picture(self.name, convert(decode()), settings)
+            image = convert(decode())
             height, width = image.shape[:2]
-            if (width, height) != (self.size.width, self.size.height):
-                raise VideoError(
-                    f"{self.name}: wrong size of frame {number} (found {width}x{height}, expected {self.size})"
-                )
-            yield t_us, image
+            size = size or SensorSize(width, height)
+            if (width, height) != (size.width, size.height):
+                raise VideoError(f"{self.name}: wrong size of frame {number} (found {width}x{height}, expected {size})")
+            yield t_us, fit_picture(self.name, image, settings)
 
         # The video has ended before its stop time.
         if self.times_us is not None and number + 1 < len(self.times_us):

@@ -99,6 +99,11 @@ def test_only_files_below_the_folder_are_read(files: Files, tmp_path: Path) -> N
     (files.folder / "link.h5").symlink_to(outside)
     assert files.choose(None, "a.h5") == files.choose("upload.h5", "a.h5") == inside.resolve()
     assert files.choose("upload.h5", "") == Path("upload.h5")
+    (files.folder / "mixed").mkdir()
+    for name in ("1.png", "clip.mp4"):
+        (files.folder / "mixed" / name).touch()
+    with raises(FileError, "mixed", "1 image", "1 video", "another folder"):
+        files.choose(None, "mixed")
     for name in ("../secret.h5", str(outside), "link.h5", "/etc/passwd", "missing.h5"):
         with raises(FileError, Path(name).name):
             files.resolve(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -182,8 +183,26 @@ def test_program_in_the_current_folder_imports_from_there(program: Path) -> None
 
 def test_workers_that_cannot_start_end_the_work(program: Path) -> None:
     (program / "unguarded.py").write_text(PROGRAM.replace('if __name__ == "__main__":', "if True:"))
-    with pytest.raises(AssertionError, match="WorkerError: .*__main__"):
+    with pytest.raises(AssertionError) as caught:
         run(program, "unguarded.py", "range(1000)")
+
+    # Only the first process says so, and not the workers; the last two lines are to be added.
+    text = str(caught.value)
+    assert text.count("WorkerError: ") == 1
+    assert "RuntimeError" not in text
+    assert "unguarded.py: starts workers when it is imported" in text
+    assert re.search(r"""if __name__ == "__main__":(\s|\\n)+main\(\)""", text)
+    assert "crashed" not in text
+
+
+def test_script_that_a_worker_cannot_import_is_not_called_unguarded(program: Path) -> None:
+    fault = (
+        "\nimport multiprocessing\nif multiprocessing.current_process().name != 'MainProcess':\n    raise ValueError\n"
+    )
+    (program / "other.py").write_text(PROGRAM.replace("\nif __name__", fault + "\nif __name__"))
+    with pytest.raises(AssertionError, match="WorkerError: a worker could not start") as caught:
+        run(program, "other.py", "range(10)")
+    assert "main()" not in str(caught.value)
 
 
 def is_running(process: int) -> bool:
@@ -252,20 +271,24 @@ def test_invalid_shard_is_an_error(text: str) -> None:
         Shard.parse(text)
 
 
-def slurm_array(**values: int) -> dict[str, str]:
-    return {f"SLURM_ARRAY_TASK_{name}": str(value) for name, value in values.items()}
+def parse_in_array(monkeypatch: pytest.MonkeyPatch, **values: int) -> Shard:
+    for name, value in values.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", str(value))
+    return Shard.parse("auto")
 
 
-def test_slurm_task_has_shard_of_its_position() -> None:
-    arrays = [slurm_array(ID=task, MIN=10, MAX=12, COUNT=3) for task in (10, 11, 12)]
-    assert [Shard.of_array(array) for array in arrays] == [Shard(1, 3), Shard(2, 3), Shard(3, 3)]
-    assert Shard.of_array({}) is None
+def test_slurm_task_has_shard_of_its_position(monkeypatch: pytest.MonkeyPatch) -> None:
+    with raises(ConfigError, "auto", "SLURM_ARRAY_TASK_ID"):
+        Shard.parse("auto")
+    shards = [parse_in_array(monkeypatch, ID=task, MIN=10, MAX=12, COUNT=3) for task in (10, 11, 12)]
+    assert shards == [Shard(1, 3), Shard(2, 3), Shard(3, 3)]
+    assert Shard.parse(None) == Shard(1, 1)  # whatever the environment has
 
 
 @pytest.mark.parametrize("task", [3, 7])
-def test_nonconsecutive_slurm_tasks_have_no_shard(task: int) -> None:
+def test_nonconsecutive_slurm_tasks_have_no_shard(task: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with raises(ConfigError, 3, 7, 2):
-        Shard.of_array(slurm_array(ID=task, MIN=3, MAX=7, COUNT=2))
+        parse_in_array(monkeypatch, ID=task, MIN=3, MAX=7, COUNT=2)
 
 
 def test_prefetch_keeps_order_and_raises_errors_in_their_place() -> None:

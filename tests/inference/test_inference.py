@@ -556,7 +556,7 @@ def test_recording_is_classified_again_if_a_dependency_changed(
         ("there.h5 --labels none.csv", "none.csv"),
         ("there.h5 --labels boats.csv", ("boat", "down, left, right")),
         ("there.h5 --labels nothing", ("there_labels.csv", "nothing")),
-        ("there.h5 none.h5", ("none.h5", "no such file")),
+        ("none.h5", ("none.h5", "no such file")),
     ],
 )
 def test_bad_input_is_reported_in_one_line_and_writes_nothing(

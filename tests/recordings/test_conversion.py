@@ -19,6 +19,7 @@ from dvspipe.base.errors import (
     VideoError,
 )
 from dvspipe.base.pool import Shard
+from dvspipe.base.texts import warn_once
 from dvspipe.events import concatenate
 from dvspipe.formats import Hints, open_recording, read, write
 from dvspipe.recordings import conversion, sources
@@ -206,7 +207,7 @@ def test_single_video_has_the_noise_of_its_file_name(tmp_path: Path) -> None:
 def test_sensor_of_a_preset_has_its_size(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, settings: dict[str, Any], crop: str | None, size: str
 ) -> None:
-    conversion._note_crop.cache_clear()
+    warn_once.cache_clear()
     save_clip(tmp_path / "clip.webm", 5)
     config = ConvertConfig(**settings).with_preset("dvs128")
     done = convert_video(tmp_path / "clip.webm", tmp_path / "a.h5", config)

@@ -97,7 +97,7 @@ def test_wrong_sources_are_errors_of_one_line(tmp_path: Path) -> None:
             open_video(tmp_path / name)
     save_images(tmp_path / "images", 2)
     _, small = cv2.imencode(".png", np.zeros((5, 5), np.uint8))
-    for content, message in ((b"\x89PNG broken", "im9.png"), (small.tobytes(), "frame 2")):
+    for content, message in ((b"\x89PNG broken", "im9.png"), (small.tobytes(), ("frame 2", "5x5"))):
         (tmp_path / "images" / "im9.png").write_bytes(content)
         with raises(VideoError, message):
             list(open_video(tmp_path / "images").frames())
