@@ -39,6 +39,12 @@ def recording(clip: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize(("family", "members"), [("data", "convert, stats, verify"), ("synth", "gestures, nmnist")])
+def test_help_of_a_family_names_its_commands(family: str, members: str) -> None:
+    assert members in dvspipe("--help").stdout
+    assert members in dvspipe(family, "--help").stdout
+
+
 def test_command_is_a_program_with_one_line_per_error(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "dvspipe", "info", "missing.h5"]
     failed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

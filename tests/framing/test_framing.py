@@ -17,6 +17,7 @@ from PIL import Image
 
 from dvspipe.base.errors import EventError
 from dvspipe.events import Events, Region, SensorSize, concatenate, merge_streams
+from dvspipe.formats import write
 from dvspipe.framing import FramingConfig
 from dvspipe.framing.fitting import fit_events, start_fit
 from dvspipe.framing.framing import Framing, RegionTrack, find_framing, follow_events, plan_following
@@ -125,10 +126,13 @@ def test_walking_person_is_followed_and_person_in_place_is_not() -> None:
 
 
 @pytest.mark.parametrize(("left", "top"), [(190, 70), (140, 130), (200, 0)])
-def test_region_shows_one_of_two_moving_objects_and_not_the_middle(left: int, top: int) -> None:
+def test_region_shows_one_of_two_moving_objects_and_not_the_middle(left: int, top: int, tmp_path: Path) -> None:
     both = concatenate(merge_streams([[moving_object(20, 60)], [moving_object(left, top, seed=1)]]), LARGE)
-    source = open_source(both, TARGET, FramingConfig())
-    assert [mentions(warning, "several", "roi") for warning in source.warnings] == [True]
+    write(tmp_path / "two.h5", both)
+    for name, data in (("the events", both), ("two.h5", tmp_path / "two.h5")):
+        source = open_source(data, TARGET, FramingConfig())
+        assert [mentions(warning, name, "several", "roi") for warning in source.warnings] == [True]
+
     alone = [framing_of(moving_object(*corner)) for corner in ((20, 60), (left, top))]
     found = framing_of(both)
     distances = [np.abs(found.center - one.center[0]).max() for one in alone]
