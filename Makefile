@@ -1,4 +1,4 @@
-# make demo: everything, from nothing, on synthetic data.  make test: all tests.  make check: what a commit must pass.
+# make demo: from a rendered film to a label.  make test: all checks and tests.  make check: what a commit must pass.
 # make coverage: all tests, with the lines and branches that they reach.
 # make docs: the site, in docs/_build/html.  make release-check: what a release must pass.
 PYTHON ?= python3

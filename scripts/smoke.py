@@ -33,7 +33,7 @@ LIGHT: Mapping[str, Sequence[str]] = {
     "merge": ("part.h5", "events.h5", "-o", "both.h5", "--gap-us", "1000"),
     "filter": ("events.h5", "-o", "filtered.h5", "--refractory-us", "1000", "--hot-pixels"),
     "compare": ("events.h5", "filtered.h5"),
-    "live": ("events.h5", "nmnist-synthetic", "--fit", "scale", "--speed", "100"),
+    "live": ("nmnist-synthetic", "events.h5", "--fit", "scale", "--speed", "100"),
     "track": (str(VIDEO), "-o", "joints.csv"),
     "configs": ("nmnist", "-o", "mine.yaml"),
 }

@@ -89,7 +89,8 @@ def create_app(names: Sequence[str], **filled_in: object) -> App:
     created["--help"].group = EVERY_COMMAND
     created.meta.suppress_keyboard_interrupt = False  # the meta app does not inherit it
     families: dict[str, App] = {}
-    for position, command in enumerate(list_commands()):
+    commands = list_commands()
+    for position, command in enumerate(commands):
         family, _, name = command.name.rpartition(" ")
         is_named = [*names[: 1 + bool(family)]] == command.name.split()
         function = load_command(command.target, filled_in) if is_named else _stand_in
@@ -99,9 +100,10 @@ def create_app(names: Sequence[str], **filled_in: object) -> App:
         parent = created
         if family:
             if family not in families:
+                members = [one.name.split()[1] for one in commands if one.name.startswith(f"{family} ")]
                 families[family] = App(
                     name=family,
-                    help=f"Commands of {family}.",
+                    help=f"Commands: {', '.join(members)}.",
                     help_epilogue="",
                     version_flags=[],
                     group=_head(command.heading),
@@ -177,7 +179,8 @@ def run(arguments: Sequence[str]) -> None:
         raise
     finally:
         display.close()
-    is_first = os.environ.get("RANK", "0") == "0"  # torchrun starts several processes with the same result
+    # Processes of torchrun train one network, and have the same result.
+    is_first = names[:1] != ["train"] or os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
     if result is not None and is_first and (problem := show_result(result)):
         fail(spell_options(problem, app, names), EXIT_SOME_FAILED)
 

@@ -6,7 +6,8 @@ Samples are complete files, windows of them, or spans of a label file (`source.p
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from ..formats import FORMATS, has_plugin, is_recording_folder, is_unrelated_tex
 from ..formats.hints import Images
 from ..framing import FramingConfig
 from ..recordings.conversion import open_for_sensor
-from ..recordings.sources import find_left_out, is_film, is_video
+from ..recordings.sources import is_film, is_video
 from ..results.labels import SUFFIX, read_labels
 from ..results.splits import PARTS, SPLITS, Part, Splits, find_splits
 from ..video.names import VIDEO_SUFFIXES
@@ -33,7 +34,11 @@ SAMPLE_SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS.values() for s
 def folder_config(source: str | Path) -> DataConfig:
     """Return the settings of a folder of recordings: its kind and its path."""
     root = Path(source).expanduser()
-    return DataConfig(data="labelled" if next(root.rglob(f"*{SUFFIX}"), None) else "folder", root=root)
+    return DataConfig(data="labelled" if _find_labels(root) else "folder", root=root)
+
+
+def _find_labels(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob(f"*{SUFFIX}")) if not is_internal(path.relative_to(folder))]
 
 
 def open_folder(source: DataSource, classes: tuple[str, ...] = (), sensor: SensorSize | None = None) -> DataSet:
@@ -68,9 +73,8 @@ def open_folder(source: DataSource, classes: tuple[str, ...] = (), sensor: Senso
         folders["test"] = _find_subfolder(config.test_root, "test") or config.test_root
 
     parts |= {part: list_class_folders(source, folder, classes, sensor) for part, folder in folders.items()}
-    warnings = tuple(line for folder in folders.values() for line in _find_unread(folder, config.images))
-    data = DataSet(title, classes, _find_size(source, sensor, parts), warnings=warnings, split=number)
-    return data.with_parts(parts)
+    data = DataSet(title, classes, _find_size(source, sensor, parts), split=number)
+    return _note_unread(source, data.with_parts(parts))
 
 
 def _find_parts(root: Path) -> dict[Part, Path]:
@@ -153,6 +157,7 @@ def list_class_folders(
     files: list[tuple[Path, int]] = []
     unknown: list[str] = []
     empty: list[str] = []
+    problems: list[str] = []
     for class_folder in _list_folders(folder):
         if class_folder.name not in classes:
             unknown.append(str(class_folder))
@@ -163,14 +168,20 @@ def list_class_folders(
         is_member = partial(is_loadable, images=source.config.images)
         inside = [class_folder] if is_one else sorted(filter(is_member, class_folder.iterdir()))
 
-        # A video beside a recording of the same name shows the same scene.
+        # A video beside its recording, which `convert` names a.h5 or a.mp4.h5, shows the same scene.
         recorded = {path.stem for path in inside if _is_sample_suffix(path.suffix)}
-        chosen = [path for path in inside if path.stem not in recorded or path.suffix.lower() not in VIDEO_SUFFIXES]
+        films = {path for path in inside if path.suffix.lower() in VIDEO_SUFFIXES and recorded & {path.stem, path.name}}
+        chosen = [path for path in inside if path not in films]
         files += [(file, classes.index(class_folder.name)) for file in chosen]
         if not chosen:
             empty.append(str(class_folder))
 
-    problems = []
+        # Converted to two formats, a recording would be trained on and tested.
+        stems = Counter(path.stem for path in chosen if _is_sample_suffix(path.suffix))
+        for stem in (stem for stem, count in stems.items() if count > 1):
+            twins = " and ".join(path.name for path in chosen if path.stem == stem)
+            problems.append(f"{class_folder}: recordings of one name (found {twins}); remove or rename all but one")
+
     if unknown:
         problems.append(f"{', '.join(unknown)}: unknown class (expected one of {', '.join(classes)})")
     if empty:
@@ -184,18 +195,21 @@ def list_class_folders(
     return samples
 
 
-def _find_unread(folder: Path, images: Images | None) -> Iterator[str]:
-    """Yield warnings about files in class folders, and below them, that are not read."""
-    yield from filter(None, (find_left_out(path, images) for path in _list_folders(folder)))
-
-    # A link may lead back to a folder that contains it, or to another class.
-    inner = [path for classes in _list_folders(folder) for path in _list_folders(classes) if not path.is_symlink()]
-    unread = [
-        path for below in inner if not is_loadable(below, images) for path in filter(is_loadable, below.rglob("*"))
-    ]
-    if unread:
-        count = count_noun(len(unread), "recording")
-        yield f"{folder}: folders below class folders are not read: {count}, such as {min(unread)}"
+def _note_unread(source: DataSource, data: DataSet) -> DataSet:
+    """Return a data set with a warning for each folder that has files that are not in it."""
+    samples = {sample.file for sample in data.samples}
+    warnings = []
+    for folder in filter(None, (source.root, source.config.test_root)):
+        files = (path for path in folder.rglob("*") if path.is_file() and not samples & {path, path.parent})
+        unread = [
+            path
+            for path in files
+            if not is_internal(path.relative_to(folder)) and not path.name.endswith(SUFFIX)
+            if path.parent != folder or is_loadable(path)  # lists and notes are beside the classes
+        ]
+        if unread:
+            warnings.append(f"{folder}: {count_noun(len(unread), 'file')} not read, such as {min(unread)}")
+    return replace(data, warnings=tuple(warnings))
 
 
 def _list_folders(folder: Path) -> list[Path]:
@@ -239,13 +253,13 @@ def open_labelled(source: DataSource) -> DataSet:
         for part, labelled in spans.items()
     }
     size = _find_size(source, source.config.given_sensor, parts)
-    return DataSet(f"folder {source.root.name}", classes, size).with_parts(parts)
+    return _note_unread(source, DataSet(f"folder {source.root.name}", classes, size).with_parts(parts))
 
 
 def _list_spans(source: DataSource, folder: Path) -> list[tuple[str, Sample]]:
     """Return the samples of all label files below a folder, each with the name of its class; all labels are 0."""
     samples = []
-    for labels in source.report(sorted(folder.rglob(f"*{SUFFIX}"))):
+    for labels in source.report(_find_labels(folder)):
         recording = RecordingFile.of(source, find_recording(labels), source.config.given_sensor)
         for label in read_labels(labels):
             spans = cut_samples(source, recording, 0, label.t_start_us, label.t_end_us)

@@ -22,6 +22,8 @@ from ..recordings.conversion import ConversionTask
 from ..recordings.sources import is_video
 from ..results import LOCK, DataLock, LockedFile
 from ..video.config import VideoSettings
+from ..video.names import is_video_name
+from .folders import is_loadable
 
 DECIDING_PACKAGES = ("dvspipe", "numpy", "numba", "opencv-python", "opencv-python-headless")
 
@@ -157,11 +159,13 @@ def verify_folder(
     Raises:
         WorkerError: If a worker was killed.
     """
-    suffixes = {Path(file.file).suffix for file in lock.files}
+    # All files that a training would read, also in other formats than the locked ones.
+    lists = _digest_lists(folder)
     paths = [
         path
         for path in sorted(folder.rglob("*"))
-        if path.suffix in suffixes and path.is_file() and not is_internal(path.relative_to(folder))
+        if not is_internal(path.relative_to(folder)) and path.relative_to(folder).as_posix() not in lists
+        if is_loadable(path) and not is_video_name(path)
     ]
 
     # A file that cannot be read has its own line; it is not missing.
@@ -175,7 +179,7 @@ def verify_folder(
             problems.append(str(outcome.error))
             found[name] = lock.events.get(name, "")
 
-    return sorted([*problems, *lock.find_other_files(found, _digest_lists(folder))])
+    return sorted([*problems, *lock.find_other_files(found, lists)])
 
 
 def _name_source(task: ConversionTask) -> str:

@@ -95,7 +95,7 @@ class DataSet:
         warnings: Content of its folders that is not in the data set, a line each.
         copies: Samples left out because their content is in an earlier part: their names, mapped to the earlier sample.
         in_time: Classes with too few groups to divide; they are divided in time, so the parts show the same films.
-        pieces: Names of the recordings that test files and training files are cut from, one for each such test file.
+        pieces: Names of the sources that test files and training files may be cut from, one for each such test file.
         split: Number of the published split (splits.csv) that gives the parts; None: no published split.
         root: Folder of the recordings; names in split.json are relative to it. None: no folder.
     """

@@ -192,9 +192,10 @@ def leave_out_copies(data: DataSet, progress: Progress = ignore_progress) -> Dat
 
 
 def find_pieces(data: DataSet) -> DataSet:
-    """Find the test files that are cut from a recording that training files are cut from, too.
+    """Find the test files that may be cut from a recording that training files are cut from, too.
 
-    Such files store the same source, and share no time. Other sources of the same name begin at the same time.
+    Such files store the same source, and share no time. Recordings of two cameras whose files have one name do so, too,
+    if the clocks of the cameras differ.
     """
     trained = list(_list_sources(data.train))
     pieces = [

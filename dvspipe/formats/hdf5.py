@@ -14,11 +14,13 @@ import json
 import math
 import os
 import re
+import struct
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,14 +29,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import FormatError, escape_controls
-from ..events import Events, SensorSize
-from .columns import convert_columns, unknown_unit
+from ..events import EARLIEST_US, Events, SensorSize, check_order
+from .columns import convert_columns, convert_times, unknown_unit
 from .hints import Hints, TimeUnit
 from .source import CHUNK_EVENTS, Extent, Format, Source, StoredColumns, WriteOptions, parse_sensor
 
 SUFFIXES = (".h5", ".hdf5")
 CACHE_BYTES = 32 << 20  # per dataset: a chunk is decompressed once, although parts end within it
 TRUNCATED = re.compile(r"\beof = (\d+), .*stored_eof = (\d+)")  # error of the HDF5 library
+H5PY_ERRORS = (KeyError, RuntimeError, TypeError, ValueError)  # h5py maps the errors of HDF5 to them and to OSError
+TEXTS_MAGIC = b"GCOL\1\0\0\0"  # global heap collection (HDF5 File Format Specification, III.E)
+TEXTS = struct.Struct("<8xQ")  # size of a collection with this header
+TEXT = struct.Struct("<H6xQ")  # index and size of a text
 MAX_LISTED = 12  # datasets in a message
 ATTRIBUTES = (
     "width",
@@ -104,7 +110,7 @@ def _open(path: Path, hints: Hints) -> Source:
         columns = _Columns.find(path, file, layout, attributes, hints)
         sensor = _read_sensor(path, file, layout, attributes)
 
-    if attributes.get("format") == "dsec" and "settings" in attributes:  # written by dvspipe
+    if columns.is_sorted:
         attributes["settings"] = json.loads(attributes["settings"])
     return Source(sensor, columns.read, attributes | {"layout": layout.name}, columns.extent, columns.read_span)
 
@@ -123,12 +129,31 @@ def _open_file(path: Path) -> h5py.File:
 def _read_attribute(path: Path, file: h5py.File, name: str) -> Any:
     """Read an attribute as a JSON value."""
     # The HDF5 library follows the addresses in a sequence, and crashes if they are corrupted. Texts are not sequences.
-    if file.attrs.get_id(name).get_type().detect_class(h5py.h5t.VLEN):
+    stored = file.attrs.get_id(name).get_type()
+    if isinstance(stored, h5py.h5t.TypeStringID) and stored.is_variable_str():
+        _check_texts(path)
+    elif stored.detect_class(h5py.h5t.VLEN):
         raise FormatError(f"{path}: corrupted attribute {name} (found a sequence, expected a number or a text)")
 
     value = file.attrs[name]
     value = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _check_texts(path: Path) -> None:
+    """Check the collections of texts of variable length: over corrupted ones, the HDF5 library may loop for ever."""
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        begin = content.find(TEXTS_MAGIC)
+        while begin >= 0:
+            position = begin + TEXTS.size
+            stop = min(begin + TEXTS.unpack_from(content, begin)[0], len(content)) - TEXT.size
+            while position <= stop:
+                # A text has an index above 0, and is padded. Free space has the index 0, and its size has the header.
+                index, size = TEXT.unpack_from(content, position)
+                if not index and not size:
+                    raise FormatError(f"{path}: corrupted texts (found 0 bytes of free space at byte {position})")
+                position += TEXT.size + -(-size // 8) * 8 if index else size
+            begin = content.find(TEXTS_MAGIC, begin + 1)
 
 
 def _find_layout(path: Path, file: h5py.File) -> Layout:
@@ -184,6 +209,7 @@ class _Columns:
         events: Number of events.
         unit: Unit of the stored times.
         offset_us: Offset to add to every time in microseconds.
+        is_sorted: Whether dvspipe wrote the file, and so has checked its times.
     """
 
     path: Path
@@ -191,6 +217,7 @@ class _Columns:
     events: int
     unit: TimeUnit
     offset_us: int
+    is_sorted: bool
 
     @classmethod
     def find(cls, path: Path, file: h5py.File, layout: Layout, attributes: dict[str, Any], hints: Hints) -> _Columns:
@@ -217,7 +244,8 @@ class _Columns:
             raise unknown_unit(path, f"{types[0]}")
 
         offset_us = int(file["t_offset"][()]) if layout is DSEC and "t_offset" in file else 0
-        return cls(path, layout, len(file[layout.datasets[0]]), unit, offset_us)
+        is_sorted = attributes.get("format") == DSEC.name and "settings" in attributes
+        return cls(path, layout, len(file[layout.datasets[0]]), unit, offset_us, is_sorted)
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[StoredColumns]:
         """Yield the events `start` to `stop` - 1."""
@@ -240,16 +268,30 @@ class _Columns:
         with _open_file(self.path) as file:
             return Extent(self.events, self._find_time(file, 0), self._find_time(file, self.events - 1))
 
+    def _read_times(self, file: h5py.File, start: int, stop: int) -> NDArray[np.int64]:
+        t = file[self.layout.datasets[0]][start:stop][self.layout.parts[0]]
+        return convert_times(t, self.unit, self.offset_us, first=start)
+
     def _find_time(self, file: h5py.File, row: int) -> int:
-        return int(self._convert(file, row, row + 1).t[0])
+        return int(self._read_times(file, row, row + 1)[0])
 
     def read_span(self, start_us: int, stop_us: int) -> Iterator[StoredColumns]:
-        """Yield the events with start_us <= t < stop_us, found by bisection: times are sorted."""
+        """Yield the events with start_us <= t < stop_us, found by bisection of the times, which are sorted."""
         with _open_file(self.path) as file:
+            if not self.is_sorted:
+                self._check_order(file)
             rows = range(self.events)
             start = bisect_left(rows, start_us, key=lambda row: self._find_time(file, row))
             stop = bisect_left(rows, stop_us, key=lambda row: self._find_time(file, row))
         yield from self.read(start, stop)
+
+    def _check_order(self, file: h5py.File) -> None:
+        """Check that the times are sorted, which only reading all of them shows."""
+        last_us = EARLIEST_US
+        for first in range(0, self.events, CHUNK_EVENTS):
+            t = self._read_times(file, first, min(first + CHUNK_EVENTS, self.events))
+            check_order(t, first=first, last_us=last_us)
+            last_us = int(t[-1])
 
 
 def _check_stored(path: Path, dataset: h5py.Dataset) -> None:
@@ -358,4 +400,4 @@ def _index_milliseconds(index: h5py.Dataset, t: NDArray[np.int64], count: int) -
         _append(index, np.searchsorted(t, milliseconds * 1000) + count)
 
 
-HDF5 = Format("hdf5", SUFFIXES, _open, b"\x89HDF\r\n\x1a\n", _write, SUFFIXES)
+HDF5 = Format("hdf5", SUFFIXES, _open, b"\x89HDF\r\n\x1a\n", _write, SUFFIXES, H5PY_ERRORS)

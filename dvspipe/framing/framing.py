@@ -6,7 +6,7 @@ from motion alone, in three steps:
 1. `ActivityMaps` counts active pixels on a coarse grid, in slices of half a second. A pixel counts at most once per
    slice, so a slightly swaying outline counts as much as a waving hand. It counts only if a neighbour was active just
    before: true for edges of objects, rarely for noise.
-2. `find_square` averages the slices of some seconds and finds the square that shows the person as in training clips. It
+2. `find_squares` finds, in the average of some seconds, the square that shows the person as in training clips. It
    starts at the square with the most activity for its size. A small network, trained on cartoons of the synthetic
    people, then refines the square in a few steps: outlines of head and body reveal which side of the body moves, and
    how large the body is.
@@ -31,6 +31,7 @@ from ..base.kernels import njit
 from ..events import Events, Region, SensorSize
 from ..events.filters import check_pixels
 from ..hooks import SquarePath
+from ..video.opencv import cv2
 from .fitting import Fit, plan_fit
 
 SLICE_US = 500_000
@@ -44,6 +45,7 @@ ZERO_WEIGHT_ACTIVITY = 0.1  # fractions of full activity with weight 0 and 1
 FULL_WEIGHT_ACTIVITY = 0.4
 MIN_ACTIVITY = 0.02  # minimum full activity, beyond noise
 MIN_CELLS = 12.0  # minimum total weight of moving cells
+PART_SHARE = 0.5  # minimum weight of a second thing that moves, relative to the first
 SIDE_POWER = 0.65  # start squares maximize weight / side ** SIDE_POWER
 MIN_SIDE = 10  # side of the smallest start square in cells
 SIDE_STEP = 1.2  # factor to the next start square
@@ -75,6 +77,10 @@ class Square(NamedTuple):
         """Return the square moved to the right and down."""
         return Square(self.x + x, self.y + y, self.side)
 
+    def overlaps(self, other: Square) -> bool:
+        """Return whether two squares overlap."""
+        return max(abs(self.x - other.x), abs(self.y - other.y)) < (self.side + other.side) / 2
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RegionTrack(Brief):
@@ -103,6 +109,7 @@ class Framing(Brief):
         zoom: Scale in target pixels per source pixel.
         t_us: Start time of each position in microseconds, int64 [n].
         center: Column and row of the region's centre at each position, float64 [n, 2].
+        has_choice: Whether several things move; the region follows one of them.
     """
 
     source: SensorSize
@@ -110,6 +117,7 @@ class Framing(Brief):
     zoom: float
     t_us: NDArray[np.int64]
     center: NDArray[np.float64]
+    has_choice: bool = False
 
     @classmethod
     def of(cls, path: SquarePath, source: SensorSize, target: SensorSize) -> Framing:
@@ -203,13 +211,56 @@ class ActivityMaps:
         self._counts = np.zeros(self._shape, np.float32)
 
 
-def find_square(activity: NDArray[np.float32], cell_px: int) -> Square | None:
-    """Find the square that shows the moving person, in pixels, from activity [rows, columns]; None: nothing moves."""
+def find_squares(activity: NDArray[np.float32], cell_px: float) -> list[Square]:
+    """Find the square that shows the moving person, in pixels, from activity [rows, columns]; empty: nothing moves.
+
+    If it does not show everything that moves much, a square for each other thing follows.
+    """
     weight = weigh_cells(activity)
     if weight.sum() < MIN_CELLS:
-        return None
+        return []
 
-    return refine_square(weight, find_start(weight)).scaled(cell_px)
+    whole = _locate(weight)
+    _, parts, _, centers = cv2.connectedComponentsWithStats((weight > 0).astype(np.uint8))
+    totals = np.bincount(parts.ravel(), weight.ravel())
+    order = np.argsort(-totals)
+    large = order[totals[order] >= PART_SHARE * totals.max()].tolist()
+
+    # Between two people who are alike and far apart, the square may show nobody.
+    unseen = [part for part in large if not whole.overlaps(Square(centers[part, 0], centers[part, 1], 0))]
+    squares = [] if unseen == large else [whole]
+    for part in unseen:
+        others = [other for other in large if other != part]
+        squares.append(_locate(np.where(np.isin(parts, others), 0, weight)))
+    return [square.scaled(cell_px) for square in squares]
+
+
+class SquareFinder:
+    """Finds the square of one person in slice after slice.
+
+    Attributes:
+        square: Square in the last slice with motion, in pixels; None: nothing has moved.
+        has_choice: Whether several things have moved; the square stays with one of them.
+    """
+
+    def __init__(self) -> None:
+        self.square: Square | None = None
+        self.has_choice = False
+
+    def find(self, activity: NDArray[np.float32], cell_px: float) -> Square | None:
+        """Return the square that overlaps the previous one, or else the first one; see `find_squares`."""
+        squares = find_squares(activity, cell_px)
+        if not squares:
+            return None
+
+        last = self.square
+        self.square = next((square for square in squares if last and square.overlaps(last)), squares[0])
+        self.has_choice |= len(squares) > 1
+        return self.square
+
+
+def _locate(weight: NDArray[np.float64]) -> Square:
+    return refine_square(weight, find_start(weight))
 
 
 def weigh_cells(activity: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -353,7 +404,8 @@ def find_framing(
     original = original or sensor
     scale = original.width / sensor.width
     maps = ActivityMaps(sensor)
-    numbers, squares = _find_squares(maps.count(parts), maps.cell_px)
+    finder = SquareFinder()
+    numbers, squares = _follow_squares(maps.count(parts), maps.cell_px, finder)
     if not squares:
         return None
 
@@ -367,7 +419,7 @@ def find_framing(
 
     play = DEAD_BAND * min(target.width, target.height) / zoom
     followed = follow_centers(smooth_centers(np.array(numbers), center), play)
-    return Framing(original, target, zoom, t_us, followed)
+    return Framing(original, target, zoom, t_us, followed, finder.has_choice)
 
 
 def choose_zoom(side: float, original: SensorSize, target: SensorSize) -> float | None:
@@ -380,7 +432,9 @@ def choose_zoom(side: float, original: SensorSize, target: SensorSize) -> float 
     return None if is_complete else zoom
 
 
-def _find_squares(slices: Iterable[tuple[int, NDArray[np.float32]]], cell_px: int) -> tuple[list[int], list[Square]]:
+def _follow_squares(
+    slices: Iterable[tuple[int, NDArray[np.float32]]], cell_px: int, finder: SquareFinder
+) -> tuple[list[int], list[Square]]:
     """Return the indices of slices with motion, and the square of each from the mean of all slices near it."""
     numbers = list[int]()
     squares = list[Square]()
@@ -395,7 +449,7 @@ def _find_squares(slices: Iterable[tuple[int, NDArray[np.float32]]], cell_px: in
             while recent[0][0] < now - CONTEXT_SLICES:
                 recent.popleft()
             mean = np.mean([activity for number, activity in recent if number <= now + CONTEXT_SLICES], axis=0)
-            if (square := find_square(mean, cell_px)) is not None:
+            if (square := finder.find(mean, cell_px)) is not None:
                 numbers.append(now)
                 squares.append(square)
 

@@ -20,6 +20,7 @@ from ..recordings.conversion import FRAMES_AHEAD, open_for_sensor
 from ..recordings.sources import is_video, require_film
 from ..results import LookRow
 from ..video.config import VideoSettings
+from ..video.containers import is_gif
 from ..video.names import camera_of
 from ..video.opening import open_video
 from ..video.video import Video
@@ -31,6 +32,7 @@ PREFETCHED_CHUNKS = 2
 MAX_EVENTS = 1 << 17  # events processed at once; bounds the size of intermediate results
 COARSE_SIDE_PX = 256  # longer side of the pictures searched for motion in videos
 COARSE = SensorSize(width=COARSE_SIDE_PX, height=COARSE_SIDE_PX)
+SEVERAL = "several things move, and the region follows the one that moves most; use roi=WxH+LEFT+TOP to choose"
 MIN_GIF_US = 3_000_000  # GIFs are repeated to last at least this long
 
 Parts = Callable[[], Iterator[Events]]
@@ -67,7 +69,7 @@ class EventSource(Brief):
         pictures: Function that opens the pictures of a video in which `looked_at` is measured; None: not a video.
         film: The film, for what plug-ins see in it; None: not a video.
         synthetic: Whether the file says that dvspipe rendered its content.
-        warnings: Possible mistakes, a line each: a guessed sensor, or a repeated GIF.
+        warnings: Possible mistakes, a line each: a guessed sensor, several people, or a repeated GIF.
     """
 
     name: str
@@ -138,7 +140,7 @@ def open_source(
     stream = EventParts(recording.sensor, recording.chunks)
     span_us = (extent.first_us or 0, extent.last_us or 0) if extent else None
     source = _plan_source(str(data), stream, target, config, span_us, progress)
-    return replace(source, synthetic=recording.is_synthetic, warnings=warnings)
+    return replace(source, synthetic=recording.is_synthetic, warnings=warnings + source.warnings)
 
 
 def _open_recording(path: Path, target: SensorSize, config: FramingConfig) -> tuple[Recording, tuple[str, ...]]:
@@ -184,7 +186,8 @@ def _plan_source(
 
     if framing is not None:
         fit, track = plan_following(framing)
-        return EventSource(name, stream, stream, sensor, fit, track, _list_positions(framing), span_us)
+        positions = _list_positions(framing)
+        return EventSource(name, stream, stream, sensor, fit, track, positions, span_us, warnings=_warn(name, framing))
 
     fit, seen = plan_region(name, sensor, target, config)
     return EventSource(name, stream, stream, sensor, fit, None, _fixed_position(seen), span_us)
@@ -315,8 +318,12 @@ def _open_video(
         span_us=span_us,
         pictures=partial(_open_repeated, path, pictures),
         film=film,
-        warnings=(repeated,) if video.duration_s > once.duration_s else (),
+        warnings=_warn(name, framing) + ((repeated,) if video.duration_s > once.duration_s else ()),
     )
+
+
+def _warn(name: str, framing: Framing | None) -> tuple[str, ...]:
+    return (f"{name}: {SEVERAL}",) if framing is not None and framing.has_choice else ()
 
 
 def _check_geometry(name: str, config: FramingConfig) -> None:
@@ -336,7 +343,8 @@ def plan_picture(path: Path, size: SensorSize, target: SensorSize, config: Frami
 def _open_repeated(path: Path, settings: VideoSettings) -> Video:
     """Open a video; repeat a GIF to last at least MIN_GIF_US, enough for a network's window."""
     video = open_video(path, settings)
-    return video.repeated(MIN_GIF_US) if path.suffix.lower() == ".gif" and video.times_us is None else video
+    is_repeated = video.times_us is None and path.is_file() and is_gif(path)
+    return video.repeated(MIN_GIF_US) if is_repeated else video
 
 
 def _crop_to_region(settings: FilmConfig, region: Region, size: SensorSize, target: SensorSize | None) -> FilmConfig:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.errors import DataError, FileError
-from ..base.files import explain_missing
+from ..base.errors import DataError, FileError, count_noun
+from ..base.files import explain_missing, is_internal
 from ..recordings.sources import SEPARATE, is_film, is_video
 
 
@@ -46,24 +46,31 @@ def list_films(films: Films) -> tuple[ExampleFilm, ...]:
     examples: list[ExampleFilm] = []
     for film in [films] if isinstance(films, str | Path | ExampleFilm) else films:
         path = film.path if isinstance(film, ExampleFilm) else Path(film)
-        if _is_film(path):
+        if not path.exists():
+            raise FileError(f"{path}: {explain_missing(path)}")
+
+        # A folder of images is a film, unless its folders have films.
+        members = [member for member in sorted(path.glob("*")) if not is_internal(Path(member.name))]
+        nested = [found for member in members if member.is_dir() for found in _list_gesture(member)]
+        if not nested and _is_film(path):
             examples.append(film if isinstance(film, ExampleFilm) else ExampleFilm(path, path.stem))
             continue
 
-        # Images in the folder of a gesture are one film; images beside films are an error.
-        folders = [folder for folder in sorted(path.glob("*")) if folder.is_dir()]
-        nested = [ExampleFilm(folder, folder.name) for folder in folders if _is_film(folder)]
-        loose = sorted(path.glob("*/*")) if len(nested) < len(folders) else []
-        nested += [ExampleFilm(film, film.parent.name) for film in loose if _is_film(film)]
-        if not path.exists():
-            raise FileError(f"{path}: {explain_missing(path)}")
         if not path.is_dir():
             raise FileError(f"{path}: not a video (found suffix {path.suffix or 'none'}, expected .mp4, .gif, ...)")
-        if not nested:
-            raise DataError(f"{path}: contains no films (expected <gesture>/<video>)")
+        loose = sum(member.is_file() and is_video(member) for member in members)
+        if loose or not nested:
+            found = f"found {count_noun(len(nested), 'film')} in folders, {count_noun(loose, 'file')} beside them"
+            raise DataError(f"{path}: does not contain only films in folders of gestures ({found})")
         examples += nested
 
     return tuple(examples)
+
+
+def _list_gesture(folder: Path) -> list[ExampleFilm]:
+    """Return the films in the folder of a gesture; its images are one film."""
+    films = [folder] if _is_film(folder) else filter(_is_film, sorted(folder.glob("*")))
+    return [ExampleFilm(film, folder.name) for film in films if not is_internal(Path(film.name))]
 
 
 def _is_film(path: Path) -> bool:

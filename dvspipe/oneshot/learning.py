@@ -182,9 +182,6 @@ def learn(
     cut = [cut_film(film, NamedStep(progress, f"tracking {film.path.name}")) for film in examples]
     learnt, tested = zip(*(film.divide() for film in cut), strict=True)
     warnings = tuple(find_warnings(tested))
-    for warning in warnings:
-        log.warning("%s", warning)
-
     classes = (*gestures, OTHER)
     joints = train_classes(learnt, classes, config)
 

@@ -8,17 +8,17 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..base.errors import ConfigError, count_noun
+from ..base.errors import count_noun
 from ..base.gestures import OTHER
 from ..base.interrupts import end_on_interrupt
 from ..base.texts import readable, show_name
-from ..checkpoints.checkpoint import DEFAULT_CHECKPOINT, shipped_checkpoints
+from ..checkpoints.checkpoint import DEFAULT_CHECKPOINT
 from ..cli.screen import screen
-from ..inference import Classifier, ClassifyConfig
+from ..inference import ClassifyConfig
 from .actions import ActionConfig
 from .answers import LiveAnswer
 from .running import ActionRunner
-from .session import LiveSession
+from .session import LiveSession, load_live
 from .session import live as verb
 
 log = logging.getLogger(__name__)
@@ -27,8 +27,8 @@ CLEAR_LINE = "\r\x1b[K"
 
 
 def live(
-    source: str,
     checkpoint: str = DEFAULT_CHECKPOINT,
+    source: str | int = 0,
     config: ClassifyConfig = ClassifyConfig(),
     acts: ActionConfig = ActionConfig(),
     *,
@@ -40,8 +40,8 @@ def live(
     """Classify a webcam, or a replayed file, while it runs; Ctrl-C ends it.
 
     Args:
-        source: Webcam: 0, 1, ...; or a video or recording to replay.
         checkpoint: Run folder, .safetensors file, name of an included classifier, or hf://USER/NAME.
+        source: Webcam: 0, 1, ...; or a video or recording to replay.
         config: Settings of windows and region.
         acts: When a gesture acts.
         on: Class and command to run once per gesture of the class, or of any class, with the environment variables
@@ -50,20 +50,16 @@ def live(
         record: Event file (.h5, ...) for what the network sees; default: not recorded.
         overwrite: Replace an existing file of `record`.
     """
-    if source in shipped_checkpoints():
-        raise ConfigError(
-            f"live {source} {checkpoint}: wrong order (expected SOURCE CHECKPOINT, such as live 0 gesture)"
-        )
-    classifier = Classifier.load(checkpoint)
+    classifier = load_live(checkpoint)
     runner = ActionRunner(on, classifier.config.classes, acts)
-    session = verb(source, classifier, config, speed=speed, record=record, overwrite=overwrite)
+    session = verb(classifier, source, config, speed=speed, record=record, overwrite=overwrite)
     name = session.source.name
 
     log.info("%s: starting, which takes longer the first time; Ctrl-C ends it", name)
     summary = _run(session, runner)
 
-    if session.skipped_us:
-        log.warning("%s: %.1f s skipped: the machine was too slow", name, session.skipped_us * 1e-6)
+    if session.dropped:
+        log.warning("%s: %.2f s skipped: the machine was too slow", name, session.skipped_us * 1e-6)
     if session.writer is not None:
         log.info("%s: %s", session.writer.path, count_noun(session.writer.count, "event"))
     log.info("%s: %s", name, summary)

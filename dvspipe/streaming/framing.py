@@ -7,6 +7,7 @@ still person. Until the person is located, the network sees the complete picture
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,12 +27,12 @@ from ..framing.framing import (
     SMOOTH_SLICES,
     ActivityMaps,
     Framing,
+    SquareFinder,
     choose_zoom,
-    find_square,
     follow_events,
     smooth_centers,
 )
-from ..framing.opening import coarse_size, is_larger, map_region, plan_picture, plan_region
+from ..framing.opening import SEVERAL, coarse_size, is_larger, map_region, plan_picture, plan_region
 from ..hooks import Watcher
 from ..recordings.config import FilmConfig
 from ..video.config import VideoSettings
@@ -41,6 +42,8 @@ from ..video.video import Video
 
 if TYPE_CHECKING:
     from ..simulator import SimulatorState
+
+log = logging.getLogger(__name__)
 
 LOCATING_SLICES = 4  # slices with motion before the zoom is decided: 2 s
 SMOOTHED_SLICES = 3 * SMOOTH_SLICES  # centres that the smoothing uses
@@ -71,6 +74,7 @@ class LiveFinder:
         self._target = target
         self._zoom = zoom
         self._is_complete = False  # the complete picture is framed, without a search
+        self._finder = SquareFinder()
         self.framing: Framing | None = None
 
         # Squares of the last slices with motion: numbers of the slices, centres [x, y], and sides.
@@ -96,11 +100,13 @@ class LiveFinder:
         for number, activity in self._maps.add(events):
             # A slice is averaged with those before it; a stream has none after it yet.
             self._recent.append(activity)
-            square = find_square(np.mean(self._recent, axis=0), self._maps.cell_px)
-            if square is None:
+            had_choice = self._finder.has_choice
+            person = self._finder.find(np.mean(self._recent, axis=0), self._maps.cell_px * self._scale)
+            if person is None:
                 continue
 
-            person = square.scaled(self._scale)
+            if self._finder.has_choice and not had_choice:
+                log.warning(SEVERAL)
             self._numbers.append(self._first + number)
             self._centers.append((person.x, person.y))
             self._sides.append(person.side)

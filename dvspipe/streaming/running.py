@@ -46,12 +46,12 @@ def parse_command(text: str) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _send(process: subprocess.Popen[bytes], number: int) -> None:
-    """Send a signal to a process and the programs that it has started. A signal handler may call it: no lock."""
+def _end(process: subprocess.Popen[bytes], *, at_once: bool) -> None:
+    """End a process and the programs that it has started. A signal handler may call it: no lock."""
     if os.name == "posix":
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-    else:
+            os.killpg(process.pid, signal.SIGKILL if at_once else signal.SIGTERM)
+    else:  # Windows has neither SIGKILL nor groups
         process.kill()
 
 
@@ -128,7 +128,7 @@ class ActionRunner:
         """End the commands. A signal handler may call it: it takes no lock."""
         self._is_stopped = True
         for process in [*self._running]:
-            _send(process, signal.SIGTERM)
+            _end(process, at_once=False)
 
     def __enter__(self) -> Self:
         return self
@@ -144,5 +144,5 @@ class ActionRunner:
         for process in self._running:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, until_s - time.monotonic()))
-            _send(process, signal.SIGKILL)
+            _end(process, at_once=True)
             process.wait()

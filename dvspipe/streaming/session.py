@@ -19,6 +19,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ..base.errors import ConfigError
 from ..base.files import claim_output
 from ..checkpoints.checkpoint import DEFAULT_CHECKPOINT
 from ..events import Events, SensorSize
@@ -29,7 +30,9 @@ from ..inference.classifier import Classifier, as_classifier, name_basis
 from ..inference.config import ClassifyConfig, InferConfig
 from ..inference.stateful import Output, StatefulRun, live_hop
 from ..inference.windows import StepEncoder
+from ..results import CHECKPOINT_SUFFIX
 from ..video.frames import Frame
+from ..video.names import camera_of
 from ..video.video import Video
 from .answers import LiveAnswer
 from .framing import frame_live, live_settings
@@ -158,17 +161,16 @@ class LiveSession:
 
     def _read(self) -> None:
         """Put the chunks of the source into the queue, in a thread; a full queue loses its oldest chunk."""
-        last_us = 0
         try:
             for chunk in self.source.read(self._stop):
                 if self._queue.qsize() >= self._capacity:
                     with suppress(queue.Empty):
-                        self._queue.get_nowait()
+                        oldest = self._queue.get_nowait()
+                        assert oldest is not None
                         self.dropped += 1
-                        self.skipped_us += chunk.t_us - last_us
+                        self.skipped_us += oldest.t_us - oldest.start_us
 
                 self._queue.put(chunk)
-                last_us = chunk.t_us
         except Exception as error:  # raised again by the iteration
             self._error = error
 
@@ -325,9 +327,22 @@ def _draw_content(content: SensorSize | Video, t_us: int, rng: np.random.Generat
     return Events(np.full(WARM_UP_EVENTS, t_us), x, y, y % 2, content)
 
 
+def load_live(checkpoint: str | Path | Classifier) -> Classifier:
+    """Load the classifier of a stream; see `as_classifier`.
+
+    Raises:
+        ConfigError: If the checkpoint is a source.
+    """
+    path = Path(str(checkpoint))
+    is_file = path.is_file() and path.suffix != CHECKPOINT_SUFFIX
+    if is_file or camera_of(path) is not None:
+        raise ConfigError(f"live {path}: not a classifier (expected CHECKPOINT SOURCE, such as gesture {path})")
+    return as_classifier(checkpoint)
+
+
 def live(
-    source: str | Path | int,
     checkpoint: str | Path | Classifier = DEFAULT_CHECKPOINT,
+    source: str | Path | int = 0,
     config: ClassifyConfig = ClassifyConfig(),
     *,
     speed: float = 1.0,
@@ -339,27 +354,27 @@ def live(
     Leave the loop to stop, or call `stop` of the session, also in another thread.
 
     Args:
-        source: Webcam: 0, 1, ...; or a video or recording to replay.
         checkpoint: Run folder, .safetensors file, name of an included checkpoint, or hf://USER/NAME.
+        source: Webcam: 0, 1, ...; or a video or recording to replay.
         config: Settings; `hop_us` is the time between predictions, by default about 100,000.
         speed: Speed of a replay, > 0; 1: as recorded.
         record: Event file (.h5, ...) for what the network sees. Default: not recorded.
         overwrite: Replace an existing file of `record`.
 
     Raises:
-        DvspipeError: As in `Classifier.load`, `open_live` and `LiveSession`.
+        DvspipeError: As in `load_live`, `open_live` and `LiveSession`.
 
     Example:
-        >>> for answer in live("clap.mp4", speed=2.0):  # doctest: +SKIP
+        >>> for answer in live("gesture", "clap.mp4", speed=2.0):  # doctest: +SKIP
         ...     print(answer.t_us, answer.class_name, answer.probability)
     """
     # Refuse an existing file before the source is opened, which can be a webcam.
     if record is not None:
         claim_output(Path(record), overwrite=overwrite)
 
-    classifier = as_classifier(checkpoint)
+    classifier = load_live(checkpoint)
     chosen = with_hop(config, classifier)
-    opened = open_live(str(source), live_settings(classifier.framed(chosen)), speed=speed)
+    opened = open_live(source, live_settings(classifier.framed(chosen)), speed=speed)
 
     options = WriteOptions(source=Path(str(source)).name, overwrite=overwrite)
     writer = None if record is None else create_writer(Path(record), classifier.config.sensor, options)

@@ -39,11 +39,13 @@ class Chunk:
         content: Events, or one frame of a video.
         t_us: End of the chunk on the clock of the stream in microseconds.
         due_s: Time at which it ended, in seconds on the clock of the machine.
+        start_us: Start of the chunk: its first event, or the previous frame.
     """
 
     content: Events | Frame
     t_us: int
     due_s: float
+    start_us: int
 
 
 class LiveSource:
@@ -71,19 +73,25 @@ class LiveSource:
     def read(self, stop: threading.Event) -> Iterator[Chunk]:
         """Yield chunks when they are due, until the end or `stop` is set. Called in a thread of its own."""
         begin: tuple[int, float] | None = None
+        previous_us: int | None = None
         for part in self._parts():
-            first_us, last_us = (part.t_us, part.t_us) if isinstance(part, Frame) else part.t[[0, -1]].tolist()
+            if isinstance(part, Frame):
+                last_us = part.t_us
+                start_us = last_us if previous_us is None else previous_us
+            else:
+                start_us, last_us = part.t[[0, -1]].tolist()
             due_s = time.monotonic()
 
             # The time of the first event or frame of a replay is now.
             if self.speed is not None:
-                begin = begin or (first_us, due_s)
+                begin = begin or (start_us, due_s)
                 due_s = begin[1] + (last_us - begin[0]) * 1e-6 / self.speed
                 stop.wait(due_s - time.monotonic())
 
             if stop.is_set():
                 return
-            yield Chunk(part, last_us, due_s)
+            yield Chunk(part, last_us, due_s, start_us)
+            previous_us = last_us
 
 
 class PushedSource(LiveSource):
@@ -145,7 +153,7 @@ def _read_recording(recording: Recording) -> Iterator[Events]:
             rest = rest[stop:]
 
 
-def open_live(source: str | Path, video: VideoSettings = VideoSettings(), *, speed: float = 1.0) -> LiveSource:
+def open_live(source: str | Path | int, video: VideoSettings = VideoSettings(), *, speed: float = 1.0) -> LiveSource:
     """Open the source of a live stream.
 
     Args:
@@ -164,10 +172,10 @@ def open_live(source: str | Path, video: VideoSettings = VideoSettings(), *, spe
     if camera_of(source) is not None:
         if speed != 1:
             raise ConfigError(f"camera {source}: cannot be replayed (found speed = {speed:g}, expected 1)")
-        camera = open_video(str(source), video)
+        camera = open_video(source, video)
         return LiveSource(camera.name, camera, partial(_read_camera, camera))
 
-    path = Path(source)
+    path = Path(str(source))
     if not path.exists():
         raise FileError(f"{path}: not a webcam, and {explain_missing(path)}")
     if is_video(path):

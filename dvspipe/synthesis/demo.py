@@ -1,4 +1,4 @@
-"""Command `demo`: classify a rendered gesture, then fine-tune a network within a time budget. All data is synthetic."""
+"""Command `demo`: classify a rendered gesture, and fine-tune a network if there is time. All data is synthetic."""
 
 from __future__ import annotations
 
@@ -95,15 +95,15 @@ def choose_training(seconds: float) -> TrainConfig:
 
 def demo(
     *,
-    minutes: float = 1.0,
+    minutes: float = 0.0,
     out: Path | None = None,
     overwrite: bool = False,
     progress: Progress = ignore_progress,
 ) -> Demo:
-    """Classify a rendered gesture, then fine-tune a network. All data is synthetic.
+    """Render a gesture, convert the video, and classify the events; with more time, fine-tune the network.
 
     Args:
-        minutes: Time for training on a laptop, 0 to 60 minutes; 0: only classify.
+        minutes: Time for training on a laptop, 0 to 60 minutes; 0: no training.
         out: Run folder; default: runs/demo.
         overwrite: Replace an earlier run.
         progress: Called with the amount done and the total.

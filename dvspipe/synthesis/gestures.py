@@ -79,12 +79,7 @@ def plan_clip(label: int, rng: np.random.Generator, duration_us: int) -> tuple[P
 
     In most clips, the gesture is in progress all the time. 20 % of the clips start or end at rest, 20 % show a gesture
     of about 1 s between rests, and 10 % start with another gesture.
-
-    Raises:
-        DataError: If the label is out of range.
     """
-    check_label(label)
-
     # Most clips show a gesture in progress: it starts before the clip and ends after it.
     start = -1_000_000
     end = duration_us + 1_000_000

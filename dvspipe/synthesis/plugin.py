@@ -13,7 +13,7 @@ def commands() -> Sequence[Command]:
     room = "dvspipe.synthesis"
     heading = "Data sets, configurations, this machine"
     return (
-        Command("demo", f"{room}.demo:demo", "Classify a rendered gesture, then fine-tune a network.", "First steps"),
+        Command("demo", f"{room}.demo:demo", "Render a gesture, convert it, classify it.", "First steps"),
         Command("synth gestures", f"{room}:write_gestures", "Record rendered people who perform gestures.", heading),
         Command("synth nmnist", f"{room}:write_digits", "Record MNIST digits as N-MNIST does.", heading),
     )

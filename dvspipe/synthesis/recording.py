@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
+from ..base.errors import DataError
 from ..base.files import write_beside
 from ..base.gestures import GESTURES, OTHER
 from ..events import GESTURE_SENSOR, Events, Region, SensorSize, concatenate
@@ -71,6 +72,9 @@ class GestureClip:
         seed: Random seed.
         duration_us: Maximum frame time in microseconds.
 
+    Raises:
+        DataError: If the label is out of range, or another number is negative.
+
     Example:
         >>> GestureClip(label=1, person=0, clip=0, seed=3).duration_us
         1500000
@@ -82,6 +86,12 @@ class GestureClip:
     clip: int
     seed: int
     duration_us: int = CLIP_US
+
+    def __post_init__(self) -> None:
+        check_label(self.label)
+        lowest = min(self.person, self.clip, self.seed)
+        if lowest < 0:
+            raise DataError(f"wrong person, clip or seed of a gesture (found {lowest}, expected 0 or more)")
 
     @property
     def seeds(self) -> list[int]:
@@ -169,7 +179,6 @@ def record_film(clip: GestureClip, *, repertoire: Repertoire = MOVEMENTS) -> Eve
 
 
 def _plan_film(clip: GestureClip, repertoire: Repertoire) -> _Film:
-    check_label(clip.label)
     rng = _start_sequence(clip.seeds, RandomSequence.FILM)
     identity = _draw_identity(clip.seed, clip.person)
     webcam = _draw_clip_webcam(clip)

@@ -44,7 +44,7 @@ GROUP_PATTERNS = (r"^[^_\W]+(?=[_-])", r"^[A-Za-z]+\d+", r"(?<=[_-])[A-Za-z]*\d+
 MIN_GROUPS = 3
 LISTED = 3  # unusable recordings in a message
 SHOWN = (
-    *("steps", "step_us", "downsample", "window_us", "roi", "size", "group", "validation"),
+    *("sensor", "steps", "step_us", "downsample", "window_us", "roi", "size", "group", "validation"),
     *("views", "batch", "epochs"),
 )
 

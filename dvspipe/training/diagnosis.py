@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ..base.gestures import OTHER
 from ..datasets import DataSet, SpikeTensors
 from ..datasets.config import WINDOW_KINDS
 from ..encoding import BinCounts
@@ -18,7 +19,12 @@ FEW_VALIDATED = 10
 
 
 def find_data_problems(data: DataSet) -> Iterator[str]:
-    """Yield what the parts of a data set share: copies of recordings, films divided in time, and pieces of a source."""
+    """Yield what the classes lack, and what the parts share: copies, films divided in time, and pieces of a source."""
+    if len(data.classes) == 2 and OTHER not in data.classes:
+        yield (
+            f"the network always says {' or '.join(data.classes)}; to let it say no gesture, add a third folder, "
+            f"{OTHER}, with recordings of everything else"
+        )
     if data.copies:
         name, other = next(iter(data.copies.items()))
         yield (
@@ -33,9 +39,9 @@ def find_data_problems(data: DataSet) -> Iterator[str]:
     elif data.pieces:
         tested = len({sample.file for sample in data.test})
         yield (
-            f"{len(data.pieces)} of {tested} test recordings are cut from a source of training recordings, such as "
-            f"{min(data.pieces)}, so the accuracy is too high: record more, or keep the pieces of a source in "
-            "one part (group=PATTERN finds it in file names)"
+            f"{len(data.pieces)} of {tested} test recordings name the same source as training recordings, such as "
+            f"{min(data.pieces)}: if they are pieces of one recording, the accuracy is too high, so keep these in one "
+            "part (group=PATTERN finds it in file names); if several recordings have this name, ignore this"
         )
 
 

@@ -358,6 +358,9 @@ def evaluate(
     if out is not None:
         require_suffix(Path(out), "scores", ".json", ".csv")
         claim_output(Path(out), overwrite=overwrite)
+    unused = sorted(config.given.keys() - DataConfig.model_fields.keys() - {"batch", "jobs"})
+    if unused:
+        raise ConfigError(f"{', '.join(unused)}: set by the classifier (expected settings of data, batch or jobs)")
 
     # Only settings say where tensors are cached.
     data: DataConfig | DataSet
@@ -371,7 +374,9 @@ def evaluate(
 
     opened = open_evaluation(checkpoint, data, part, progress)
     reading = NamedStep(progress, f"reading {opened.part}")
-    tensors = SpikeTensors(opened.samples, TensorSettings(opened.classifier.bins), cache=cache, progress=reading)
+    tensors = SpikeTensors(
+        opened.samples, TensorSettings(opened.classifier.bins), cache=cache, jobs=config.jobs, progress=reading
+    )
 
     evaluating = NamedStep(progress, f"evaluating {opened.part}")
     result = opened.result(evaluate_network(opened.network, tensors, batch=config.batch, progress=evaluating))

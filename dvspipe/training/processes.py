@@ -23,7 +23,7 @@ Shared = TypeVar("Shared")
 
 def is_first_process() -> bool:
     """Return whether this process is the first of those that torchrun started, or was started alone."""
-    return os.environ.get("RANK", "0") == "0"
+    return count_processes() == 1 or os.environ.get("RANK", "0") == "0"
 
 
 def count_processes() -> int:

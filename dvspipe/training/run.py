@@ -108,6 +108,8 @@ def train(
     # One process reports.
     log.disabled = not is_first_process()
     progress = progress if is_first_process() else ignore_progress
+    if count_processes() > 1:
+        log.info("training in %d processes (WORLD_SIZE of torchrun)", count_processes())
 
     if out is None and (resume or count_processes() > 1):
         needs = "resume" if resume else "several training processes"

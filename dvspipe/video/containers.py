@@ -28,6 +28,12 @@ def find_complete_bytes(path: Path) -> int | None:
         return expected if expected > len(content) else None
 
 
+def is_gif(path: Path) -> bool:
+    """Return whether a file is a GIF, whatever its name is."""
+    with path.open("rb") as file:
+        return file.read(3) == b"GIF"
+
+
 def _measure(content: mmap.mmap) -> int:
     """Return the size of the complete file; 0 if its container is unknown."""
     head = content[:8]
@@ -38,7 +44,7 @@ def _measure(content: mmap.mmap) -> int:
     if head[:4] == b"RIFF":
         return _measure_avi(content)
     if head[:3] == b"GIF":
-        return _measure_trailer(content, b";")
+        return _measure_gif(content)
     return _measure_trailer(content, b"IEND\xaeB`\x82") if head[1:4] == b"PNG" else 0
 
 
@@ -101,6 +107,28 @@ def _measure_avi(content: mmap.mmap) -> int:
         size = int.from_bytes(content[stop + 4 : stop + 8], "little")
         stop += 8 + (0 if size == RIFF_OPEN_SIZE else size)
     return stop - RIFF_SLACK_BYTES
+
+
+def _measure_gif(content: mmap.mmap) -> int:
+    """Return the end of the last block: browsers play a file that lacks the trailer alone."""
+    end = len(content)
+    position = 13 + _count_colour_bytes(content, 10)
+    while (mark := content[position : position + 1]) in (b"!", b","):
+        position += 2 if mark == b"!" else 11 + _count_colour_bytes(content, position + 9)
+
+        # The data are in blocks, each after its size; size 0 ends them.
+        while position < end and (size := content[position]):
+            position += size + 1
+        position += 1
+
+    # What follows a block that is none cannot be read: such a file needs its trailer.
+    return position if mark in (b"", b";") else _measure_trailer(content, b";")
+
+
+def _count_colour_bytes(content: mmap.mmap, flags_at: int) -> int:
+    """Return the length of a colour table of a GIF, which flags describe."""
+    flags = int.from_bytes(content[flags_at : flags_at + 1])
+    return 6 << (flags & 7) if flags & 0x80 else 0
 
 
 def _measure_trailer(content: mmap.mmap, trailer: bytes) -> int:

@@ -117,6 +117,8 @@ def _decode_with_ffmpeg(path: Path, times_us: Sequence[int]) -> FramePass:
             if image is None:
                 raise VideoError(f"{path}: truncated at {t_us} us (found {number} of {len(times_us)} frames)")
             yield t_us, partial(np.asarray, image)
+        if next(frames, None) is not None:
+            raise VideoError(f"{path}: wrong number of times (found {len(times_us)}, and more frames)")
     _check_complete(path, f"at {times_us[-1]} us")
 
 

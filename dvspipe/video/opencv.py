@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,17 +24,21 @@ except ImportError as error:  # pragma: no cover - depends on the machine
 
 __all__ = ["cv2", "silence_stderr"]
 
+_SILENCING = threading.Lock()
+
 
 @contextmanager
 def silence_stderr() -> Iterator[None]:
     """Discard output of C code to stderr: OpenCV warns about a tag of each .webm, and has no option to disable it."""
-    # C code writes to file descriptor 2, whatever `sys.stderr` is.
-    stderr = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nowhere)
+    # C code writes to file descriptor 2, whatever `sys.stderr` is. One thread at a time: a second one would take the
+    # null device for stderr, and restore that.
+    with _SILENCING:
+        stderr = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            os.close(nowhere)

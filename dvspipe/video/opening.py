@@ -17,7 +17,7 @@ from .config import FOLDER_FPS, VideoSettings
 from .files import decode_capture, open_file
 from .frames import PIXEL_TYPES, check_transfer
 from .names import FOLDER_TIMES, camera_of, check_sequence, list_images
-from .opencv import cv2, silence_stderr
+from .opencv import cv2
 from .pictures import FramePass
 from .video import EXAMPLE_FPS, Video, create_video
 
@@ -143,9 +143,6 @@ def _open_camera(index: int, settings: VideoSettings) -> Video:
 
 
 def _pass_over_camera(index: int) -> FramePass:
-    with silence_stderr():
-        capture = cv2.VideoCapture(index)
-
     first_ns: int | None = None
 
     def read_clock(previous_us: int) -> int:
@@ -156,4 +153,4 @@ def _pass_over_camera(index: int) -> FramePass:
         # Times increase, also if two frames arrive within a microsecond.
         return max((now_ns - first_ns) // 1000, previous_us + 1)
 
-    return decode_capture(f"camera {index}", capture, read_clock)
+    return decode_capture(f"camera {index}", cv2.VideoCapture(index), read_clock)

@@ -136,14 +136,14 @@ class Video(Brief):
         stop_us = math.inf if settings.stop_s is None else round(settings.stop_s * 1e6)
         size = None if settings.crop or settings.resize else self.size  # before both, all frames have one size
         has_own_times = self.times_us is not None or settings.fps is not None
-        previous_us: int | None = None
+        previous_us = -1
         number = -1
 
         for number, (decoded_us, decode) in enumerate(self.start_pass()):
             t_us = self._time_us(number, decoded_us)
-            if t_us == previous_us and not has_own_times:
+            if 0 <= t_us == previous_us and not has_own_times:
                 continue
-            if previous_us is not None and t_us <= previous_us:
+            if t_us <= previous_us:
                 raise VideoError(
                     f"{self.name}: wrong time of frame {number} (found {t_us} us, expected more than {previous_us} us)"
                     f"; use fps={EXAMPLE_FPS} to ignore the times in the file"
@@ -166,7 +166,7 @@ class Video(Brief):
         # The video has ended before its stop time.
         if self.times_us is not None and number + 1 < len(self.times_us):
             raise _wrong_count(self.name, settings, len(self.times_us), number + 1)
-        if previous_us is not None and previous_us < start_us:
+        if 0 <= previous_us < start_us:
             raise VideoError(
                 f"{self.name}: ends before the start time (found the last frame at {previous_us / 1e6:.6g} s, expected "
                 f"frames at or after {settings.start_s:g} s)"

@@ -71,7 +71,7 @@ def test_pictures_become_events_and_guesses_with_a_reason(webcam: LiveWebcam) ->
 
 def test_on_and_off_events_have_their_colours(webcam: LiveWebcam) -> None:
     events = Events([1, 2], [3, 5], [2, 1], [True, False], "16x12")
-    webcam.add(Chunk(events, 10, 0.0), events)
+    webcam.add(Chunk(events, 10, 0.0, 0), events)
     encoded = webcam.view(1.0, "").partition("data:image/png;base64,")[2].partition('"')[0]
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB"))
     palette = EVENT_PALETTES["light"]

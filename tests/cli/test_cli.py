@@ -39,11 +39,24 @@ def recording(clip: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize(("family", "members"), [("data", "convert, stats, verify"), ("synth", "gestures, nmnist")])
+def test_help_of_a_family_names_its_commands(family: str, members: str) -> None:
+    assert members in dvspipe("--help").stdout
+    assert members in dvspipe(family, "--help").stdout
+
+
 def test_command_is_a_program_with_one_line_per_error(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "dvspipe", "info", "missing.h5"]
     failed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (failed.returncode, failed.stderr.count("\n")) == (2, 1)
     assert dvspipe("--version", cwd=tmp_path).stdout.startswith("dvspipe 0.")
+
+
+def test_ranks_of_the_environment_hide_no_result(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variables in ({"RANK": "1"}, {"RANK": "1", "WORLD_SIZE": "2"}):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        assert mentions(dvspipe("info", recording).stdout, recording.name)
 
 
 def test_convert_writes_and_counts_events(clip: Path, tmp_path: Path) -> None:
@@ -164,13 +177,13 @@ def test_train_then_infer(tmp_path: Path) -> None:
         ("infer gesture", "RECORDINGS"),
         ("infer missing.safetensors there.h5", "missing.safetensors"),
         ("infer gesture there.h5 --enter 0.3", ("enter = 0.3", "leave = 0.35")),
-        ("live there.h5 --on wave", ("--on", "2")),
+        ("live gesture there.h5 --on wave", ("--on", "2")),
         ("filter there.h5 -o out.h5", "--hot-pixels"),
         ("frames there.h5 -o out --every-us 5000 --every-events 10", ("every_us", "every_events")),
         ("frames there.h5 -o out --form voxel", ("voxel", "npy")),
         ("frames there.h5 -o out --every-us x", ("every_us", "x")),
-        ("live gesture bar.mp4", ("gesture bar.mp4", "SOURCE CHECKPOINT")),
-        ("live there.h5 nmnist-synthetic --record there.h5", ("there.h5", "overwrite")),
+        ("live gesture bar.mp4", ("bar.mp4", "no such file")),
+        ("live nmnist-synthetic there.h5 --record there.h5", ("there.h5", "overwrite")),
         ("hlep", ("hlep", "convert")),
     ],
 )

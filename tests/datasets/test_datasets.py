@@ -420,8 +420,52 @@ def test_recordings_below_class_folders_give_a_warning(tmp_path: Path) -> None:
     (tmp_path / "a" / "old" / "back").symlink_to("..", target_is_directory=True)
     data = open_dataset(DataConfig(root=tmp_path))
     (warning,) = data.warnings
-    assert mentions(warning, "2 recordings", tmp_path / "a")
+    assert mentions(warning, "2 files", tmp_path / "a/old")
     assert warning in survey(data).problems
+
+
+@pytest.mark.parametrize(
+    ("layout", "unread"),
+    [
+        ("", "a/notes.xyz"),
+        ("", "loose.h5"),
+        ("train", "val/a/1.h5"),
+        ("train", "loose.h5"),
+    ],
+)
+def test_files_that_are_not_read_are_counted(tmp_path: Path, layout: str, unread: str) -> None:
+    save_folder(tmp_path / layout)
+    (tmp_path / "notes.txt").write_text("beside the classes, notes are no recordings")
+    (tmp_path / "._0_labels.csv").write_bytes(b"which macOS writes on other disks")
+    assert open_dataset(tmp_path).warnings == ()
+    (tmp_path / unread).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / unread).write_bytes(b"x")
+    (warning,) = open_dataset(tmp_path).warnings
+    assert mentions(warning, "1 file ", tmp_path / unread)
+
+
+def test_recordings_that_are_not_in_the_list_or_not_labelled_are_counted(tmp_path: Path) -> None:
+    for kind, names in (("listed", "ab"), ("labelled", ("", ""))):
+        for number, name in enumerate(names):
+            for each in range(4):
+                write(tmp_path / kind / name / f"{number}{each}.h5", random_events(each + 10 * number, 50))
+                labels = tmp_path / kind / name / f"{number}{each}_labels.csv"
+                if kind == "labelled" and each:
+                    labels.write_text(f"class,start_us,end_us\n{number},0,270000\n")
+    rows = [f"1,{name}/{n}{each}.h5,{name},train,\n" for n, name in enumerate("ab") for each in range(1, 4)]
+    (tmp_path / "listed" / "splits.csv").write_text("split,file,class,part,group\n" + "".join(rows))
+    for kind, first in (("listed", "a/00.h5"), ("labelled", "00.h5")):
+        data = open_dataset(tmp_path / kind)
+        assert len(data.samples) == 6
+        (warning,) = data.warnings
+        assert mentions(warning, "2 files", tmp_path / kind / first)
+
+
+def test_recording_in_two_formats_is_not_two_samples(tmp_path: Path) -> None:
+    save_folder(tmp_path)
+    write(tmp_path / "a" / "user00_0.npz", read(tmp_path / "a" / "user00_0.h5"))
+    with raises(DataError, tmp_path / "a", "user00_0.h5", "user00_0.npz", "rename"):
+        open_dataset(tmp_path)
 
 
 def test_video_beside_its_recording_is_not_a_second_sample(tmp_path: Path) -> None:
@@ -429,7 +473,13 @@ def test_video_beside_its_recording_is_not_a_second_sample(tmp_path: Path) -> No
     plain = open_dataset(DataConfig(root=tmp_path))
     for sample in plain.samples:
         Path(sample.name).with_suffix(".webm").write_bytes(b"the video that it was made of")
-    assert names(open_dataset(DataConfig(root=tmp_path))) == names(plain)
+    path = tmp_path / "a" / "user00_0.h5"
+    path.rename(path.with_name("user00_0.webm.h5"))  # the name of `convert` if there is another user00_0
+    data = open_dataset(DataConfig(root=tmp_path))
+    assert {sample.file.suffix for sample in data.samples if sample.file} == {".h5"}
+    assert len(data.samples) == len(plain.samples)
+    (warning,) = data.warnings
+    assert mentions(warning, "20 files", ".webm")
 
 
 def test_moved_test_folder_stays_the_test_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from conftest import random_events
 from facts import mentions
 
 from dvspipe.datasets.lock import compare_sources, digest_sources, read_lock, write_lock
+from dvspipe.events import digest_events
 from dvspipe.formats import read, write
 from dvspipe.recordings.config import ConvertConfig
 from dvspipe.recordings.conversion import convert_many, plan_conversions
@@ -106,6 +108,58 @@ def test_verify_names_each_difference(locked: tuple[Path, DataLock], tmp_path: P
     ):
         assert sum(mentions(line, facts) for line in lines) == 1, (facts, lines)
     assert "5 differences" in found.stderr
+
+
+def test_changed_content_of_the_old_size_and_time_is_a_difference(
+    locked: tuple[Path, DataLock], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(locked[0], tmp_path / "copy"))
+    path = folder / "wave/a.h5"
+    before = path.stat()
+    with h5py.File(path, "r+") as file:
+        p = file["events"]["p"]
+        p[:] = 1 - p[:]
+    content = path.read_bytes()[: before.st_size]
+    path.write_bytes(content + bytes(before.st_size - len(content)))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    found = dvspipe("data", "verify", folder, code=1)
+    assert mentions(found.stdout, "wave/a.h5", "changed")
+    assert len(found.stdout.splitlines()) == 1
+
+
+def test_recordings_in_another_format_are_not_in_the_lock(
+    locked: tuple[Path, DataLock], videos: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(locked[0], tmp_path / "copy"))
+    for video in videos.glob("*/*.webm"):
+        shutil.copy(video, folder / video.relative_to(videos))
+    assert mentions(dvspipe("data", "verify", folder).stdout, "as locked")
+    for video in folder.glob("*/*.webm"):
+        video.unlink()
+
+    assert dvspipe("convert", folder, "-o", folder, "--suffix", "npz").returncode == 0
+    lines = dvspipe("data", "verify", folder, code=1).stdout.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["clap/a.npz", "wave/a.npz", "wave/b.npz"]
+    assert all(mentions(line, "not in the lock") for line in lines)
+
+
+def test_folder_converted_again_to_another_format_has_the_locked_events(
+    locked: tuple[Path, DataLock], tmp_path: Path
+) -> None:
+    folder, lock = locked
+    for suffix in ("npz", ".CSV", "aedat4"):
+        out = tmp_path / f"as-{len(suffix)}{suffix[-1]}"
+        done = dvspipe("convert", folder, "-o", out, "--suffix", suffix)
+        assert mentions(done.stderr, "splits.csv", "skipped") == (suffix != ".CSV")
+        written = f".{suffix.lower().strip('.')}"
+        for file in lock.files:
+            events = read((out / file.file).with_suffix(written))
+            assert digest_events(events, events.sensor).sha256 == file.events_sha256
+        assert len([*out.rglob("*.*")]) == len(lock.files)
+        assert mentions(dvspipe("convert", folder, "-o", out, "--suffix", suffix).stderr, "already", "3 of 3")
+    assert mentions(dvspipe("convert", folder, "-o", tmp_path / "h5", code=2).stderr, "already .h5", "--suffix")
 
 
 def test_other_sources_are_named_before_a_conversion(

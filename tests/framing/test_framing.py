@@ -17,6 +17,7 @@ from PIL import Image
 
 from dvspipe.base.errors import EventError
 from dvspipe.events import Events, Region, SensorSize, concatenate, merge_streams
+from dvspipe.formats import write
 from dvspipe.framing import FramingConfig
 from dvspipe.framing.fitting import fit_events, start_fit
 from dvspipe.framing.framing import Framing, RegionTrack, find_framing, follow_events, plan_following
@@ -122,6 +123,59 @@ def test_walking_person_is_followed_and_person_in_place_is_not() -> None:
     framed = follow([walks], found)
     columns = [np.median(framed.between(k * 2_000_000, (k + 1) * 2_000_000).x) for k in range(2, 13)]
     assert np.ptp(columns) < 0.3 * TARGET.width
+
+
+@pytest.mark.parametrize(("left", "top"), [(190, 70), (140, 130), (200, 0)])
+def test_region_shows_one_of_two_moving_objects_and_not_the_middle(left: int, top: int, tmp_path: Path) -> None:
+    both = concatenate(merge_streams([[moving_object(20, 60)], [moving_object(left, top, seed=1)]]), LARGE)
+    write(tmp_path / "two.h5", both)
+    for name, data in (("the events", both), ("two.h5", tmp_path / "two.h5")):
+        source = open_source(data, TARGET, FramingConfig())
+        assert [mentions(warning, name, "several", "roi") for warning in source.warnings] == [True]
+
+    alone = [framing_of(moving_object(*corner)) for corner in ((20, 60), (left, top))]
+    found = framing_of(both)
+    distances = [np.abs(found.center - one.center[0]).max() for one in alone]
+    assert min(distances) < 4
+    assert found.zoom == pytest.approx(alone[int(np.argmin(distances))].zoom, rel=0.1)
+
+
+def test_region_shows_the_larger_of_two_moving_objects() -> None:
+    small, large = moving_object(10, 20), moving_object(170, 60, factor=2, seed=1)
+    found = framing_of(concatenate(merge_streams([[small], [large]]), LARGE))
+    np.testing.assert_allclose(found.center[0], framing_of(large).center[0], atol=4)
+
+
+def test_region_stays_with_one_of_two_objects_that_are_larger_in_turn() -> None:
+    parts = []
+    for turn, larger in enumerate((20, 190)):
+        places = [(20, 70), (190, 70), (larger, 95)]
+        objects = [[moving_object(*place, seconds=8, seed=turn)] for place in places]
+        parts.append(concatenate(merge_streams(objects), LARGE).shift_time(8_000_000 * turn))
+    center = framing_of(concatenate(parts, LARGE)).center
+    assert np.abs(center[:, 0] - 35).max() < 15
+
+
+def test_film_of_two_people_apart_shows_one_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dvspipe.people.films.track_person", lambda _: None)
+    frames = []
+    for number in range(40):
+        image = np.full((300, 400), 60, np.uint8)
+        for left in (20, 330):
+            at = left + round(42 * abs((number % 20) / 10 - 1))
+            image[100:150, at : at + 8] = 200
+        frames.append(Frame(33_333 * number, image))
+    write_video(tmp_path / "two.webm", frames)
+    source = open_source(tmp_path / "two.webm", TARGET, FramingConfig())
+    assert [mentions(warning, "two.webm", "several", "roi") for warning in source.warnings] == [True]
+    for look in source.looked_at:
+        assert min(abs(look.left + look.width / 2 - middle) for middle in (45, 355)) < 25
+
+
+def test_one_person_is_one_thing() -> None:
+    for label in (1, 7, 8):
+        clip = record_gesture(GestureClip(label, person=2, clip=2, seed=5, duration_us=1_000_000))
+        assert open_source(clip, TARGET, FramingConfig(roi="auto")).warnings == ()
 
 
 @functools.cache
@@ -233,13 +287,22 @@ def test_picture_shows_a_rectangle_around_the_region() -> None:
     assert not is_line[59, 40]  # the lower edge is outside
 
 
-def test_short_gif_is_repeated(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["short.gif", "short.mp4"])
+def test_short_gif_is_repeated_whatever_its_name_is(tmp_path: Path, name: str) -> None:
     pictures = [Image.fromarray(np.roll(np.eye(32, dtype=np.uint8) * 255, 4 * k, axis=1)) for k in range(8)]
-    path, size = tmp_path / "short.gif", SensorSize(width=32, height=32)
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=60, loop=0)
+    path, size = tmp_path / name, SensorSize(width=32, height=32)
+    pictures[0].save(path, "GIF", save_all=True, append_images=pictures[1:], duration=60, loop=0)
     source = open_source(path, size, FramingConfig(roi="full"))
     events = concatenate(source.read_fitted(), size)
     first, second = (events.between(start_us, start_us + 400_000) for start_us in (480_000, 960_000))
     assert first.shift_time(480_000) == second
     assert 2_900_000 < events.t[-1] < 3_500_000  # 3 s are 7 rounds of 0.48 s
-    assert [mentions(warning, "short.gif", "0.48 s", "repeated", "3.36 s") for warning in source.warnings] == [True]
+    assert [mentions(warning, name, "0.48 s", "repeated", "3.36 s") for warning in source.warnings] == [True]
+
+
+def test_film_that_is_no_gif_is_not_repeated(tmp_path: Path) -> None:
+    write_bar(tmp_path / "a.webm", Region(20, 30, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
+    film = (tmp_path / "a.webm").rename(tmp_path / "a.gif")
+    source = open_source(film, TARGET, FramingConfig(roi="full"))
+    assert source.warnings == ()
+    assert concatenate(source.read_fitted(), TARGET).t[-1] < 1_400_000

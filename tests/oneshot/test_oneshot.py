@@ -174,8 +174,21 @@ def test_lack_of_other_gestures_and_short_films_are_warnings(tmp_path: Path, cap
     short = replace(up, start_s=2.4)
     for films, facts in (([up, aside], OTHER), ([up, other], None), ([short, other], ("up", "5 s"))):
         warnings = learn(films, tmp_path / "mine", overwrite=True).warnings
-        assert list(warnings) == warnings_of(caplog)
+        assert warnings_of(caplog) == []  # the record has them, and the command prints it
         assert [mentions(text, facts) for text in warnings] == ([] if facts is None else [True])
+    done = dvspipe("learn", "up.webm", "aside.webm", "-o", "again", cwd=tmp_path)
+    assert done.output.count(f"no film of {OTHER}") == 1
+
+
+def test_films_beside_folders_or_images_are_an_error(tmp_path: Path) -> None:
+    make_film(tmp_path / "up" / "anna.webm")
+    make_film(tmp_path / "up" / "._anna.webm")
+    assert [film.path.name for film in list_films(tmp_path)] == ["anna.webm"]
+    for name in ("aside.webm", "cover.png"):
+        (tmp_path / name).write_bytes(b"x")
+        with raises(DataError, tmp_path, "1 film", "1 file beside"):
+            list_films(tmp_path)
+        (tmp_path / name).unlink()
 
 
 def test_joint_network_of_other_classes_is_refused(tmp_path: Path) -> None:

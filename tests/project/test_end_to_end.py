@@ -98,7 +98,7 @@ def test_installed_wheel_converts_and_trains_in_an_empty_folder(
 def test_demo_writes_its_files_and_marks_them_synthetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = TrainConfig(**choose_training(20).given | {"train_people": 2, "test_people": 1, "epochs": 1, "jobs": 1})
     monkeypatch.setattr("dvspipe.synthesis.demo.choose_training", lambda _: few)
-    done = demo(out=tmp_path / "run")
+    done = demo(out=tmp_path / "run", minutes=1)
     (first,) = done.first
     assert (first.class_name, first.synthetic) == (GESTURES[SHOWN.label], True)
     assert done.run is not None

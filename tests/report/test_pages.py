@@ -369,7 +369,9 @@ def test_classification_page_works_without_labels_scores_pictures_or_layers(
 ) -> None:
     trained_on = "folder a; then folder a; then folder b"
     run = RUN.model_copy(update={"stateful": True, "hop_us": None, "trained_on": trained_on})
-    result = make_prediction("a.h5", **({"reason": "too small", "warnings": ("repeated to 3.36 s",)} | changes))
+    result = make_prediction(
+        "a.h5", **({"reason": "too small", "warnings": ("repeated to 3.36 s; use sensor=WxH",)} | changes)
+    )
     text = read_text(write_answers_page(OutputFolder(tmp_path), run, [result]))
     assert "trained on folder a; then folder b<" in text
     assert "<h2>Scores" not in text
@@ -377,7 +379,7 @@ def test_classification_page_works_without_labels_scores_pictures_or_layers(
     assert "ynthetic" not in text
     assert ("perhaps drums" in text) == (not result.certain)
     assert ("too small" in text) == (not result.certain)
-    assert "repeated to 3.36 s" in text
+    assert "repeated to 3.36 s<" in text  # without advice in the spelling of Python
 
 
 def test_page_shows_moved_regions_and_a_part_of_many_segments(tmp_path: Path) -> None:

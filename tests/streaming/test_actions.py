@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from facts import mentions, raises
@@ -159,6 +161,18 @@ child.wait()
     pid = int((tmp_path / "pid").read_text())
     while _is_running(pid):  # ends after the signal, or the test never ends
         time.sleep(0.01)
+
+
+def test_running_commands_end_on_systems_without_signals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows, whose module `signal` has no SIGKILL."""
+    monkeypatch.setattr("dvspipe.streaming.running.os", SimpleNamespace(name="nt", environ=os.environ))
+    monkeypatch.setattr("dvspipe.streaming.running.signal", SimpleNamespace(SIGTERM=signal.SIGTERM))
+    code = f"import pathlib, time; pathlib.Path({str(tmp_path / 'go')!r}).touch(); time.sleep(1000)"
+    with ActionRunner([("any", shlex.join([sys.executable, "-c", code]))], CLASSES, ActionConfig(hold_s=0)) as runner:
+        runner.add(answers("c")[0])
+        while not (tmp_path / "go").exists():
+            time.sleep(0.01)
+        runner.stop()
 
 
 def _is_running(pid: int) -> bool:

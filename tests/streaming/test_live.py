@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,10 +22,10 @@ from conftest import BAR_SENSOR, moving_bar
 from facts import mentions, raises
 from untrained import untrained_classifier
 
-from dvspipe.base.errors import ConfigError, DataError, FileError, VideoError
+from dvspipe.base.errors import CheckpointError, ConfigError, DataError, FileError, VideoError
 from dvspipe.base.interrupts import end_on_interrupt
 from dvspipe.checkpoints.checkpoint import save_checkpoint
-from dvspipe.events import Events, SensorSize, concatenate
+from dvspipe.events import Events, SensorSize, concatenate, merge_streams
 from dvspipe.formats import WriteOptions, Writer, create_writer, read, write
 from dvspipe.framing import FramingConfig
 from dvspipe.inference import Classifier, ClassifyConfig, InferConfig
@@ -34,6 +35,7 @@ from dvspipe.results import Timeline
 from dvspipe.streaming import Chunk, LiveSession, LiveSource, PushedSource, open_live
 from dvspipe.streaming.answers import LiveAnswer
 from dvspipe.streaming.framing import LiveFinder, frame_live
+from dvspipe.streaming.session import live
 from dvspipe.video.config import VideoSettings
 from dvspipe.video.opening import open_video
 
@@ -160,7 +162,8 @@ class PausedSource(LiveSource):
 
 def test_full_queue_drops_the_oldest_chunks_and_latency_counts(classifier: Classifier) -> None:
     go = threading.Event()
-    parts = [Events([t_us, t_us + 9_000], [0, 0], [0, 0], [0, 0], BAR_SENSOR) for t_us in range(0, 1_000_000, 20_000)]
+    starts_us = [*range(0, 500_000, 20_000), *range(5_500_000, 6_000_000, 20_000)]  # 5 s without events are no loss
+    parts = [Events([t_us, t_us + 9_000], [0, 0], [0, 0], [0, 0], BAR_SENSOR) for t_us in starts_us]
     session = LiveSession(PausedSource(parts, go), classifier, capacity=2)
 
     # While the first event is seen, all other chunks arrive, and two of them fit in the queue.
@@ -168,15 +171,30 @@ def test_full_queue_drops_the_oldest_chunks_and_latency_counts(classifier: Class
         def add(self, *_: object) -> None:
             if not go.is_set():
                 go.set()
-                time.sleep(0.3)
+                while session.is_reading:
+                    time.sleep(0.01)
 
     session.viewer = Viewer()
     answers = [answer for answer in session if answer.label is not None]
     assert session.dropped == len(parts) - 3
-    assert session.skipped_us == 20_000 * session.dropped
+    assert session.skipped_us == 9_000 * session.dropped
     assert {answer.dropped for answer in answers} == {session.dropped}
     assert answers[1].t_us > parts[-3].t[-1]  # after the chunk that was seen
     assert answers[1].latency_us > 0
+
+
+def test_skipped_time_of_dropped_frames_is_the_time_since_the_frames_before_them() -> None:
+    video = open_video(np.zeros((4, 7, 12), np.uint8), VideoSettings(fps=50))
+    chunks = LiveSource("film", video, video.frames, speed=FAST).read(threading.Event())
+    assert [chunk.t_us - chunk.start_us for chunk in chunks] == [0, 20_000, 20_000, 20_000]
+
+
+def test_frame_before_time_zero_is_an_error() -> None:
+    source = PushedSource("webcam", SensorSize(width=12, height=7))
+    source.push(-40_000, np.zeros((7, 12, 3), np.uint8))
+    source.end()
+    with raises(VideoError, "webcam", "-40000"):
+        list(source.read(threading.Event()))
 
 
 # Sources
@@ -227,6 +245,17 @@ def test_frames_of_a_webcam_are_classified_until_it_is_unplugged(
             answers.append(answer)
     assert len(answers) > 1
     assert {answer.dropped for answer in answers} == {0}
+
+
+class NoCamera:
+    """Replacement for cv2.VideoCapture on a machine without cameras."""
+
+    def __init__(self, _index: int) -> None: ...
+
+    def grab(self) -> bool:
+        return False
+
+    def release(self) -> None: ...
 
 
 def test_sources_and_settings_are_checked_before_the_start(classifier: Classifier, tmp_path: Path) -> None:
@@ -351,6 +380,17 @@ def test_live_region_finds_and_follows_the_moving_object() -> None:
     assert finder.framing.zoom == zoom
 
 
+def test_live_region_stays_with_one_of_two_objects_that_are_larger_in_turn(caplog: pytest.LogCaptureFixture) -> None:
+    size, target = SensorSize(width=320, height=240), SensorSize(width=32, height=24)
+    finder = LiveFinder(size, size, target)
+    for number in range(24):
+        places = [(30, 100), (250, 100), (30 if number < 12 else 250, 118)]
+        blobs = [[blob(*place, start_us=500_000 * number, seconds=0.5, seed=number)] for place in places]
+        finder.add(concatenate(merge_streams(blobs), size))
+        assert finder.framing is None or abs(finder.framing.center[0, 0] - 45) < 20
+    assert [mentions(record.getMessage(), "several", "roi") for record in caplog.records] == [True]
+
+
 def test_followed_events_stay_on_the_network_sensor_and_in_order() -> None:
     size, target = SensorSize(width=320, height=240), SensorSize(width=32, height=24)
     framer = frame_live("camera", size, target, FramingConfig())
@@ -366,7 +406,7 @@ def test_followed_events_stay_on_the_network_sensor_and_in_order() -> None:
 def test_command_prints_json_lines_and_records(checkpoint: Path, tmp_path: Path) -> None:
     write(tmp_path / "bar.h5", moving_bar(0, 0, windows=2))
     options = "--json", "--hop-us", 40_000, "--speed", 1000, "--record", "seen.h5"
-    done = dvspipe("live", "bar.h5", checkpoint, *options, cwd=tmp_path)
+    done = dvspipe("live", checkpoint, "bar.h5", *options, cwd=tmp_path)
     answers = [LiveAnswer.model_validate_json(line) for line in done.stdout.splitlines()]
     assert [answer.t_us for answer in answers] == [answers[0].t_us + 40_000 * n for n in range(5)]
     assert mentions(done.stderr.splitlines()[-1], "5 predictions", "0 certain", "5 by events")
@@ -380,15 +420,55 @@ def test_command_prints_plain_lines_with_actions_and_skipped_time(
 
     def start_late(session: LiveSession, *arguments: Any, **options: Any) -> None:
         start(session, *arguments, **options)
-        session.skipped_us = 400_000
+        session.dropped, session.skipped_us = 1, 400_000
 
     monkeypatch.setattr(LiveSession, "__init__", start_late)
     write(tmp_path / "bar.h5", moving_bar(0, 0))
     acts = ["--on", "any", f"{sys.executable} -c ''", "--hold-s", "0", "--enter", "0"]
-    done = dvspipe("live", "bar.h5", checkpoint, "--speed", 1000, *acts, cwd=tmp_path)
+    done = dvspipe("live", checkpoint, "bar.h5", "--speed", 1000, *acts, cwd=tmp_path)
     assert mentions(done.stdout, "%", "0.4 s skipped", "acts")
     assert "\r" not in done.stdout
-    assert mentions(done.stderr, "bar.h5", "0.4 s skipped")
+    assert mentions(done.stderr, "bar.h5", "0.40 s skipped")
+
+
+@pytest.mark.parametrize(
+    ("words", "facts"),
+    [
+        ("0", ("0", "CHECKPOINT SOURCE", "gesture 0")),
+        ("0 gesture", ("0", "CHECKPOINT SOURCE", "gesture 0")),
+        ("bar.h5", ("bar.h5", "CHECKPOINT SOURCE", "gesture bar.h5")),
+        ("bar.h5 bars.safetensors", ("bar.h5", "CHECKPOINT SOURCE", "gesture bar.h5")),
+        ("film gesture", ("film", "no checkpoint")),
+        ("missing", ("missing", "no such file")),
+        ("gesture missing.h5", ("missing.h5", "not a webcam", "no such file")),
+    ],
+)
+def test_wrong_and_swapped_arguments_are_one_line(
+    checkpoint: Path, tmp_path: Path, words: str, facts: tuple[str, ...]
+) -> None:
+    write(tmp_path / "bar.h5", moving_bar(0, 0))
+    shutil.copy(checkpoint, tmp_path / "bars.safetensors")
+    (tmp_path / "film").mkdir()
+    cv2.imwrite(str(tmp_path / "film" / "0.png"), np.zeros((24, 32), np.uint8))
+    done = dvspipe("live", *words.split(), cwd=tmp_path, code=2)
+    assert mentions(done.stderr, *facts)
+    assert len(done.stderr.splitlines()) == 1
+    with raises((ConfigError, FileError, CheckpointError), facts[0]), pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        first, second = [*words.split(), "0"][:2]
+        live(first, second)
+
+
+@pytest.mark.parametrize("words", [(), ("gesture",), ("gesture", 0)])
+def test_first_webcam_and_included_classifier_are_the_defaults(
+    words: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The camera is the first thing that is opened: there is none."""
+    monkeypatch.setattr("dvspipe.inference.classifier.Classifier.load", lambda _: untrained_classifier())
+    monkeypatch.setattr("dvspipe.video.opencv.cv2.VideoCapture", NoCamera)
+    with raises(VideoError, "camera 0"):
+        live(*words)
+    assert mentions(dvspipe("live", *words, code=2).stderr, "camera 0")
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="POSIX only")
@@ -396,7 +476,7 @@ def test_sigterm_ends_the_command_and_the_programs_of_its_gestures(checkpoint: P
     write(tmp_path / "bar.h5", moving_bar(0, 0, windows=3))
     child = "import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(1000)"
     acts = ["--on", "any", shlex.join([sys.executable, "-c", child]), "--hold-s", "0", "--enter", "0"]
-    command = [sys.executable, "-m", "dvspipe", "live", "bar.h5", str(checkpoint), "--speed", "0.01", *acts]
+    command = [sys.executable, "-m", "dvspipe", "live", str(checkpoint), "bar.h5", "--speed", "0.01", *acts]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         assert process.poll() is None

@@ -16,7 +16,8 @@ from facts import mentions, raises, warnings_of
 from small_training import SMALL
 
 from dvspipe import evaluate, train
-from dvspipe.base.errors import DataError
+from dvspipe.base.errors import DataError, FileError
+from dvspipe.base.gestures import OTHER
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.datasets.split import read_split
 from dvspipe.events import Events
@@ -70,7 +71,31 @@ def test_pieces_of_one_recording_in_two_parts_are_reported(tmp_path: Path, caplo
             later = Events(bar.t + label * number * 10**6, bar.x, bar.y, bar.p, bar.sensor)  # not of the first class
             write(root / name / f"{number:02}.h5", later, source=f"{name}.raw")
     run = train_on(root)
-    assert find(run, "2 of 3 test recordings", "down.raw", "group") in warnings_of(caplog)
+    assert find(run, "2 of 3 test recordings", "down.raw", "group", "if several recordings") in warnings_of(caplog)
+
+
+def test_two_classes_never_say_no_gesture(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for names, is_said in ((("left", "right"), True), (("left", OTHER), False), (BAR_CLASSES, False)):
+        caplog.clear()
+        root = tmp_path / "_".join(names) / "data"
+        for label, name in enumerate(names):
+            for number in range(5):
+                write(root / name / f"person{number}.raw", moving_bar(label, number))
+        run = train_on(root)
+        said = [text for text in warnings_of(caplog) if mentions(text, "left or right", OTHER, "third folder")]
+        assert len(said) == is_said
+        assert sum(mentions(text, "third folder") for text in run.test.findings) == is_said
+
+
+def test_rank_alone_does_not_silence_a_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    run = train_on(write_bars(tmp_path / "data", 5))
+    assert run.folder.test.is_file()
+    with raises(FileError, "overwrite"):  # which only the first process checks
+        train(TrainConfig.model_validate(SMALL | {"root": str(tmp_path / "data")}), out=run.folder.path)
+    assert any(record.levelname == "INFO" for record in caplog.records if record.name == "dvspipe.training")
 
 
 def test_events_outside_the_steps_give_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -76,6 +76,12 @@ def test_part_that_may_contain_trained_recordings_gives_a_warning(
     assert [text.partition(":")[0] for text in warnings_of(caplog)] == ["folder other", f"folder {bars.name}"]
 
 
+def test_settings_of_the_classifier_are_not_settings_of_its_evaluation(run: TrainingRun, bars: Path) -> None:
+    with raises(ConfigError, "epochs, steps", "classifier"):
+        evaluate(run.folder.path, bars, TrainConfig(steps=3, epochs=2, seed=1))
+    assert evaluate(run.folder.path, bars, TrainConfig(batch=2, jobs=1)).confusion == run.test.confusion
+
+
 def test_incomplete_split_is_an_error(run: TrainingRun, bars: Path, tmp_path: Path) -> None:
     lacking = tmp_path / "run" / "weights" / "best.safetensors"
     lacking.parent.mkdir(parents=True)

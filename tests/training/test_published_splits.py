@@ -71,7 +71,8 @@ def test_validation_rows_are_the_validation_part(folder: Path, tmp_path: Path) -
 
 
 def test_group_in_two_published_parts_is_a_warning(folder: Path, tmp_path: Path) -> None:
-    [warning] = copy_with(folder, tmp_path / "a", g01={"group": "g04"}).warnings
+    unlisted, warning = copy_with(folder, tmp_path / "a", g01={"group": "g04"}).warnings
+    assert mentions(unlisted, "2 files", "v_clap_g06_c01.h5")
     assert mentions(warning, "split 1", "1 of 2 test groups", "g04")
 
 

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 import pytest
 from facts import raises
+from PIL import Image
 
 from dvspipe.base.errors import VideoError
 from dvspipe.video.containers import find_complete_bytes
@@ -80,8 +81,39 @@ def test_unknown_data_after_a_film_is_ignored(tmp_path: Path) -> None:
     for name in FILMS:
         film = tmp_path / name
         film.write_bytes((FOLDER / name).read_bytes() + b"\xff\xff\xff\xff\xff\xff\xff\xff")
-        if film.suffix != ".gif":
-            assert find_complete_bytes(film) is None, name
+        assert find_complete_bytes(film) is None, name
+
+
+@pytest.mark.parametrize("writer", ["ffmpeg", "PIL"])
+def test_gif_may_lack_its_trailer_but_nothing_of_its_last_picture(tmp_path: Path, writer: str) -> None:
+    film = tmp_path / "a.gif"
+    if writer == "ffmpeg":
+        film.write_bytes((FOLDER / "film.gif").read_bytes())
+    else:  # colours, comments and extensions of each picture
+        noise = np.random.default_rng(0).integers(0, 256, (4, 9, 7, 3), np.uint8)
+        first, *others = map(Image.fromarray, noise)
+        first.save(film, save_all=True, append_images=others, transparency=0, comment=b"a;b,c!")
+
+    content = film.read_bytes()
+    count = sum(1 for _ in open_video(film).frames())
+    for end in (content[:-1], content[:-1] + b"\xff;", content + bytes(99)):
+        film.write_bytes(end)
+        assert sum(1 for _ in open_video(film).frames()) == count
+    for lost in (2, 3, 9):
+        film.write_bytes(content[:-lost])
+        with raises(VideoError, "a.gif", "truncated", f"{len(content) - lost:,}"):
+            list(open_video(film).frames())
+    film.write_bytes(content[:-9] + bytes(50))  # the rest of a disk's block
+    assert find_complete_bytes(film) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "source"), [("a.gif", "edit-list.mp4"), ("a.avi", "film.gif"), ("a.png", "vfr-h264.mkv")]
+)
+def test_content_decides_what_a_film_is(tmp_path: Path, name: str, source: str) -> None:
+    (tmp_path / name).write_bytes((FOLDER / source).read_bytes())
+    expected = [(frame.t_us, frame.image.sum()) for frame in open_video(FOLDER / source).frames()]
+    assert [(frame.t_us, frame.image.sum()) for frame in open_video(tmp_path / name).frames()] == expected
 
 
 def test_film_without_its_description_is_truncated(tmp_path: Path) -> None:

@@ -70,6 +70,12 @@ def test_missing_ffmpeg_frames_are_a_truncated_video(video: Path) -> None:
         list(open_video(video).frames())
 
 
+def test_frames_without_a_time_are_an_error(video: Path) -> None:
+    install(video.parent / "bin", "ffmpeg", FFMPEG.replace("picture * 3", "picture * 4").replace("LAST", "10**6"))
+    with raises(VideoError, video.name, "4", "times"):
+        list(open_video(video).frames())
+
+
 def test_undecodable_file_is_an_error_without_ffmpeg(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with raises(VideoError, video.name, "ffmpeg"):

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import itertools
 import os
 import socket
+import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -183,7 +188,17 @@ def test_frame_times_are_read_exactly(tmp_path: Path, steps: list[int], unit: tu
         ("timestamp,filename\r\n1403636579763555584, a\r\n1403636579763557584, b\r\n1403636579763559584,c", "ns", None),
         ("0.0\n0.1\n", None, ("times.txt", "2", "3")),
         ("0.0\n0.2\n0.1\n", None, ("line 3", "100000", "200000")),
-        ("0.0\n0,1\n0.2\n", None, ("times.txt", "2", "3")),
+        ("0.0\n0,1\n0.2\n", None, ("line 2", "0,1")),
+        ("0.0 1e3\n", None, ("line 1", "0.0 1e3")),
+        ("0.0\n0.1\n0.2 s\nend\n", None, ("line 4", "end")),
+        ("t x\nt x\n0.0\n", None, ("line 2", "t x")),
+        ("0.0\nnan\n0.2\n", None, ("line 2", "nan")),
+        ("-0.04\n0.0\n0.04\n", None, ("line 1", "-0.04", "0 or more")),
+        ("0.0\n0.1\n1.5e99999999999", None, ("line 3", "1.5e99999999999")),
+        ("+0.0e+00\n4.00004e-02\n\n# pause\n1.e0", None, [0, 40_000, 1_000_000]),
+        ("0e0\n4e4\n1e5", "us", [0, 40_000, 100_000]),
+        ("0.0e0\n4.0e4\n1.0e5", None, ("line 1", "time_unit")),
+        ("0.0\n1e0\n2.0", None, ("line 2", "time_unit")),
         ("0\n100\n200\n", None, ("line 1", "time_unit")),
         ("0.0 im0.png\n0.1 im2.png\n0.2 im1.png\n", None, ("line 2", "im2.png", "im1.png")),
     ],
@@ -198,6 +213,14 @@ def test_times_of_image_folders(tmp_path: Path, text: str, unit: Any, expected: 
     else:
         times = [frame.t_us for frame in open_video(tmp_path / "images", settings).frames()]
         assert times == (expected or [1_403_636_579_763_556 + 2 * number for number in range(3)])
+
+
+@pytest.mark.parametrize(("form", "unit"), [("%.18e", None), ("%.7f", None), ("% .9E", None), ("%g", "s")])
+def test_times_written_by_numpy_are_read(tmp_path: Path, form: str, unit: str | None) -> None:
+    times_us = 40_000 * np.arange(30) + 8
+    np.savetxt(tmp_path / "times.txt", times_us / 1e6, fmt=form, header="time")
+    expected = [round(Decimal(form % time_s) * 10**6) for time_s in times_us / 1e6]
+    assert read_times(tmp_path / "times.txt", unit) == tuple(expected)
 
 
 def test_image_folder_times_are_used_unless_fps_is_set(tmp_path: Path) -> None:
@@ -283,6 +306,51 @@ def test_full_disk_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
     with limit_files(20_000), raises(FileError, "a.webm", 40):
         write_video(tmp_path / "a.webm", frames_from_arrays(images, fps=30))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_videos_written_at_the_same_time_leave_stderr_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers, second_begins, open_writer = itertools.count(), threading.Event(), cv2.VideoWriter
+
+    class SlowWriter:
+        """Replacement for cv2.VideoWriter: the first one waits for the second, and ends before it."""
+
+        fourcc = open_writer.fourcc
+
+        def __new__(cls, *arguments: Any) -> Any:
+            if next(numbers) == 0:
+                second_begins.wait(0.5)
+            else:
+                second_begins.set()
+                time.sleep(0.3)
+            return open_writer(*arguments)
+
+    monkeypatch.setattr(cv2, "VideoWriter", SlowWriter)
+    before = os.fstat(2)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(write_clip, [tmp_path / "a.webm", tmp_path / "b.webm"]))
+    assert os.path.samestat(os.fstat(2), before)
+
+
+def test_libraries_print_nothing(tmp_path: Path) -> None:
+    code = """
+from contextlib import suppress
+from pathlib import Path
+import numpy as np
+from dvspipe.base.errors import VideoError
+from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.opening import open_video
+from dvspipe.video.writing import write_video
+
+write_video(Path("a.webm"), frames_from_arrays(np.zeros((8, 32, 48), np.uint8), fps=50))
+Path("b.webm").write_bytes(Path("a.webm").read_bytes()[:-200])
+for source in ("a.webm", "b.webm", 99):
+    with suppress(VideoError):
+        list(open_video(source).frames())
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == ""
 
 
 def test_animated_image_is_read_as_a_video(tmp_path: Path) -> None:
