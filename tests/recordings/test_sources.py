@@ -104,9 +104,9 @@ def test_ambiguous_folder_is_one_bad_input_of_many(mixed: Path, tmp_path: Path) 
     assert mentions(done.stderr, "skipped", mixed.name, "3 images", "2 videos", "1 recording", "1 of 2")
     assert [path.name for path in (tmp_path.parent / "out").rglob("*.h5")] == ["d.h5"]
     done = dvspipe("info", tmp_path, "--sensor", "12x7", code=1)
-    assert mentions(done.stderr, "skipped", mixed.name, "1 of 2")
+    assert mentions(done.stderr, "skipped", mixed.name, "3 images", "1 of 2")
     done = dvspipe("infer", "nmnist-synthetic", tmp_path, "--sensor", "12x7", "--fit", "crop", code=1)
-    assert mentions(done.stderr, "skipped", mixed.name, "1 of 2")
+    assert mentions(done.stderr, "skipped", mixed.name, "3 images", "1 of 2")
 
 
 def test_files_below_a_film_and_videos_among_recordings_are_counted(
@@ -154,7 +154,7 @@ def test_names_that_are_no_sequence_are_an_error_unless_a_file_lists_them(
 
 def test_times_that_name_the_images_give_their_order(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "film", "left.png", "right.png")
-    (folder / "images.csv").write_text("0.00,left.png\n0.04,right.png\n")
+    (folder / "images.csv").write_text("0.00,left.png,1,2,3\n0.04,right.png,1,2,4\n")  # not events
     assert [frame.t_us for frame in open_video(folder).frames()] == [0, 40_000]
     assert [task.source for task in plan_conversions(folder, tmp_path / "out.h5")] == [folder]
 
