@@ -59,7 +59,8 @@ class FileFormat(NamedTuple):
         suffixes: Suffixes of files, lower case, with the dot.
         recognises: Whether a file has this format, from its first 4096 bytes.
         read: Opens a file: its sensor, or None if it does not store one, and a function that reads the events from the
-            start as structured arrays with the fields t (microseconds), x, y and p, a million events at a time.
+            start as structured arrays with the fields t (microseconds), x, y and p, a million events at a time. Both
+            raise a ValueError or an OSError for a bad file.
         write: Context manager that opens a file for a sensor, and gives the function that writes the next events; None
             if the format is only read.
     """

@@ -151,13 +151,11 @@ class EventError(DvspipeError):
 
     Args:
         message: Message with the value found and the value expected.
-        event: Index of the first event that breaks a rule; None if unknown.
         is_unsorted: Whether the broken rule is the order of times.
     """
 
-    def __init__(self, message: str, *, event: int | None = None, is_unsorted: bool = False) -> None:
+    def __init__(self, message: str, *, is_unsorted: bool = False) -> None:
         super().__init__(message)
-        self.event = event
         self.is_unsorted = is_unsorted
 
 

@@ -53,7 +53,7 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         for path in (folder, *folder.parents):
-            if path.exists() and not path.is_dir():
+            if (path.is_symlink() or path.exists()) and not path.is_dir():
                 raise FileError(f"{path}: is not a folder") from error
         raise
 
@@ -181,7 +181,9 @@ def _lock(path: Path, *, wait: bool) -> int:
 
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, READ_AND_WRITE)
-        except FileNotFoundError:  # another process has removed the empty folder
+        except FileNotFoundError as error:  # another process has removed the empty folder, or the name is a link
+            if path.is_symlink():
+                raise OSError(error.errno, f"{path.name} is a link to a missing file") from error
             continue
 
         try:

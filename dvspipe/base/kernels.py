@@ -25,7 +25,7 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     refuse_settings()
     import numba
 
-    _watch_compilation()
+    options["pipeline_class"] = _define_compiler()
 
     def decorate(function: Callable[..., Any]) -> Any:
         try:
@@ -50,18 +50,19 @@ def refuse_settings() -> None:
 
 
 @functools.cache
-def _watch_compilation() -> None:
-    """Refuse settings also before each compilation, because the current folder may have changed; log the first one."""
-    from numba.core import event
+def _define_compiler() -> type:
+    """Return numba's compiler with two more steps, for kernels of this package only.
+
+    It refuses settings, because the current folder may have changed since the import, and logs its first use.
+    """
+    from numba.core.compiler import Compiler
 
     log_once = functools.cache(log.info)
 
-    class Watch(event.Listener):  # type: ignore[misc]  # numba has no types
-        def on_start(self, _: object) -> None:
-            refuse_settings()
+    class KernelCompiler(Compiler):  # type: ignore[misc]  # numba has no types
+        def __init__(self, *arguments: Any) -> None:
+            refuse_settings()  # numba reads them next
             log_once(COMPILING)
+            super().__init__(*arguments)
 
-        def on_end(self, _: object) -> None:
-            """Do nothing; numba requires the method."""
-
-    event.register("numba:compile", Watch())
+    return KernelCompiler

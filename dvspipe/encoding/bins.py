@@ -23,8 +23,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import ConfigError, EventError
-from ..events import EARLIEST_US, LATEST_US, Events, SensorSize, SensorSizeLike, checked_parts
+from ..base.errors import ConfigError
+from ..events import (
+    EARLIEST_US,
+    LATEST_US,
+    Events,
+    SensorSize,
+    SensorSizeLike,
+    as_integer,
+    check_part,
+    checked_parts,
+)
 from ..formats import RecordingLike, as_events
 from .config import BinConfig
 from .kernels import Places, add_counts
@@ -99,6 +108,7 @@ class EncoderState(NamedTuple):
         steps: Number of steps; None: as many as the recording lasts.
         done: Number of complete steps.
         counts: Numbers of events inside and outside the steps so far.
+        last_us: Time of the last event.
     """
 
     sensor: SensorSize
@@ -108,6 +118,7 @@ class EncoderState(NamedTuple):
     steps: int | None = None
     done: int = 0
     counts: BinCounts = BinCounts()
+    last_us: int = EARLIEST_US
 
 
 def start_encoding(
@@ -124,6 +135,7 @@ def start_encoding(
     Raises:
         ConfigError: If `start_us` or `last_us` is missing for `by = recording`.
     """
+    start_us = None if start_us is None else as_integer("start_us", start_us)
     nothing = np.zeros((0, math.prod(config.shape(sensor))), np.uint8)
     if config.by == "time":
         clock = None if start_us is None else Clock(start_us, config.step_us)
@@ -133,7 +145,7 @@ def start_encoding(
         raise ConfigError("by = recording: a stream needs start_us and last_us, the start and end of the recording")
 
     # One more microsecond puts the last event into the last step, not at its end.
-    clock = Clock(start_us, max(1, last_us + 1 - start_us), config.steps)
+    clock = Clock(start_us, max(1, as_integer("last_us", last_us) + 1 - start_us), config.steps)
     return EncoderState(sensor, config, clock, nothing, config.steps)
 
 
@@ -148,8 +160,9 @@ def encode_part(events: Events, state: EncoderState) -> tuple[NDArray[np.uint8],
         Completed steps [S, C, H, W] (S may be 0) as in `encode`, and the state.
 
     Raises:
-        EventError: If the sensor of the events differs from previous parts.
+        EventError: If the events are before the previous part, or have another sensor.
     """
+    check_part(events, state.sensor, state.counts.events, state.last_us)
     blocks = list[NDArray[np.uint8]]()
     for steps, after in _encode_blocks(events, state):
         blocks.append(steps)
@@ -184,7 +197,7 @@ def encode_stream(
 
     Raises:
         ConfigError: If `start_us` or `last_us` is missing for `by = recording`.
-        EventError: If parts have different sensors, or one is not `Events`.
+        EventError: If parts are not consecutive `Events` of one sensor.
     """
     state = None
     for part in checked_parts(parts):
@@ -263,6 +276,7 @@ def _encode_blocks(events: Events, state: EncoderState) -> Iterator[tuple[NDArra
     is_full = True
     while is_full:
         known_us = int(events.t[-1]) if len(events) else EARLIEST_US
+        state = state._replace(last_us=max(state.last_us, known_us))
         steps, events, state = _encode_block(events, state, BLOCK_STEPS, known_us)
         yield steps, state
         is_full = len(steps) == BLOCK_STEPS
@@ -277,9 +291,6 @@ def _encode_block(
     """
     config = state.config
     shape = config.shape(state.sensor)
-    if events.sensor != state.sensor:
-        raise EventError(f"wrong sensor of a part (found {events.sensor}, expected {state.sensor})")
-
     clock = state.clock
     if clock is None:
         if not len(events):

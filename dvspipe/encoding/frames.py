@@ -44,7 +44,7 @@ def encode_frames(parts: Events | Iterable[Events], config: FrameConfig) -> Iter
         config: Windows and values.
 
     Raises:
-        EventError: If a part is not `Events`.
+        EventError: If parts are not consecutive `Events` of one sensor.
 
     Example:
         >>> events = Events([0, 4, 25], [3, 3, 5], [1, 1, 2], [1, 1, 0], "12x7")
@@ -55,7 +55,7 @@ def encode_frames(parts: Events | Iterable[Events], config: FrameConfig) -> Iter
     last_us = np.zeros((2, 0, 0), np.int64)
     values: NDArray[np.uint8 | np.float32]
 
-    for start_us, events in _cut_windows(checked_parts(parts), config):
+    for start_us, events in _cut_windows(parts, config):
         end_us = int(events.t[-1]) + 1
         if config.every_us is not None:
             end_us = min(start_us + config.every_us, LATEST_US)
@@ -73,7 +73,7 @@ def encode_frames(parts: Events | Iterable[Events], config: FrameConfig) -> Iter
         yield EventFrame(start_us, end_us, len(events), values)
 
 
-def _cut_windows(parts: Iterable[Events], config: FrameConfig) -> Iterator[tuple[int, Events]]:
+def _cut_windows(parts: Events | Iterable[Events], config: FrameConfig) -> Iterator[tuple[int, Events]]:
     """Yield the start and the events of consecutive windows; the last one may be partial."""
     if config.every_us is not None:
         yield from windows(parts, config.every_us)
@@ -82,7 +82,7 @@ def _cut_windows(parts: Iterable[Events], config: FrameConfig) -> Iterator[tuple
     size = config.every_events
     assert size is not None
     waiting: Events | None = None
-    for part in parts:
+    for part in checked_parts(parts):
         waiting = part if waiting is None else concatenate([waiting, part])
         while len(waiting) >= size:
             yield int(waiting.t[0]), waiting[:size]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from .events import Events
 from .joining import checked_parts
-from .sensor import SensorSize
+from .sensor import SensorSize, SensorSizeLike
 
 STORED_TYPES = {"t": "<i8", "x": "<u2", "y": "<u2", "p": "u1"}
 """Columns in the order of their digests, with the type of their bytes."""
@@ -27,7 +27,7 @@ class EventDigest(NamedTuple):
     duration_us: int
 
 
-def digest_events(parts: Events | Iterable[Events], sensor: SensorSize) -> EventDigest:
+def digest_events(parts: Events | Iterable[Events], sensor: SensorSizeLike) -> EventDigest:
     """Compute the digest of a recording from its columns.
 
     The digest is the SHA-256 of the text `WIDTHxHEIGHT T X Y P`. T, X, Y and P are the SHA-256 of a column of all
@@ -43,12 +43,13 @@ def digest_events(parts: Events | Iterable[Events], sensor: SensorSize) -> Event
         >>> digest_events(events, events.sensor) == digest_events([events[:1], events[1:]], events.sensor)
         True
     """
+    sensor = SensorSize.of(sensor)
     columns = {name: hashlib.sha256() for name in STORED_TYPES}
     count = 0
     first_us = 0
     last_us = 0
 
-    for events in checked_parts(parts):
+    for events in checked_parts(parts, sensor):
         for name, stored_type in STORED_TYPES.items():
             columns[name].update(getattr(events, name).astype(stored_type).tobytes())
 

@@ -6,15 +6,15 @@ brighter (p is True, ON) or darker (p is False, OFF) by its contrast threshold.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..base.errors import EventError, brief
-from .sensor import Region, SensorSize, SensorSizeLike
-from .span import LATEST_US
+from .sensor import Region, SensorSize, SensorSizeLike, as_integer
+from .span import EARLIEST_US, LATEST_US, TIME_LIMIT_US
 
 DTYPES: tuple[type, ...] = (np.int64, np.int16, np.int16, np.bool_)  # t, x, y, p
 STRUCTURED_DTYPE = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.bool_)])
@@ -44,7 +44,7 @@ class Events:
     A loop over events yields one `Event` after the other.
 
     Args:
-        t: Times in microseconds, non-decreasing, [N].
+        t: Times in microseconds, non-decreasing, less than 2^62 from 0, [N].
         x: Columns, 0 to width - 1, [N].
         y: Rows, downwards, 0 to height - 1, [N].
         p: Polarities, True (or 1) = ON, False (or 0, or -1 as in -1 and 1) = OFF, [N].
@@ -105,12 +105,22 @@ class Events:
         return events
 
     @classmethod
-    def wrap(cls, t: NDArray[Any], x: NDArray[Any], y: NDArray[Any], p: NDArray[Any], sensor: SensorSize) -> Events:
+    def wrap(
+        cls,
+        t: NDArray[Any],
+        x: NDArray[Any],
+        y: NDArray[Any],
+        p: NDArray[Any],
+        sensor: SensorSize,
+        *,
+        first: int = 0,
+    ) -> Events:
         """Create checked events without copying arrays that already have the right types.
 
-        Use it only for arrays that nothing else writes to. The arrays become read-only.
+        Use it only for arrays that nothing else writes to. The arrays become read-only. `first` is the index of the
+        first event in its recording, for messages.
         """
-        t, x, y, p = map(_as_type, _checked_columns(t, x, y, p, sensor), DTYPES)
+        t, x, y, p = map(_as_type, _checked_columns(t, x, y, p, sensor, first), DTYPES)
         return cls.wrap_unchecked(t, x, y, p, sensor)
 
     @classmethod
@@ -142,7 +152,7 @@ class Events:
             raise EventError(f"structured events: missing fields (found {names}, expected x, y, t and p)")
 
         rows = array.reshape(-1) if array.size == len(array) else array
-        if sort and (rows["t"][1:] < rows["t"][:-1]).any():
+        if sort:
             rows = rows[np.argsort(rows["t"], kind="stable")]
 
         # Recordings of sound have no rows.
@@ -190,7 +200,10 @@ class Events:
 
         # A plain slice is a view in time order; kernels are compiled for contiguous columns.
         if not isinstance(index, slice) or index.step not in (None, 1):
-            _check_order(t)
+            try:
+                check_order(t)
+            except EventError as error:
+                raise error.named(f"events[{brief(index)}]") from error
             t, x, y, p = map(np.ascontiguousarray, (t, x, y, p))
         return Events.wrap_unchecked(t, x, y, p, self.sensor)
 
@@ -258,20 +271,22 @@ class Events:
             >>> events.between(1_100_000, 1_300_000)
             Events(1 events, sensor 12x7, t 1200000 to 1200000 us)
         """
-        first, last = np.searchsorted(self.t, (start_us, stop_us))
+        limits = {"start_us": start_us, "stop_us": stop_us}
+        times_us = [min(max(as_integer(*limit), EARLIEST_US), LATEST_US) for limit in limits.items()]
+        first, last = np.searchsorted(self.t, times_us)
         return self[first:last]
 
     def shift_time(self, offset_us: int) -> Events:
         """Return the events with `offset_us` added to every time.
 
         Raises:
-            EventError: If a time would be outside int64.
+            EventError: If the offset is not an integer, or a time would be out of range.
         """
-        # Times are sorted: the first and the last one are the extremes.
-        for t_us in (*self.t[:1].tolist(), *self.t[-1:].tolist()):
-            if abs(t_us + offset_us) > LATEST_US:
-                raise EventError(f"shift_time: wrong offset (found {offset_us} us, expected times of at most 63 bits)")
+        offset_us = as_integer("offset_us", offset_us)
+        if not len(self):
+            return self
 
+        _check_range([self.t[0].item() + offset_us, self.t[-1].item() + offset_us])
         return Events.wrap_unchecked(self.t + offset_us, self.x.view(), self.y.view(), self.p.view(), self.sensor)
 
     def crop(self, left: int, top: int, size: SensorSizeLike) -> Events:
@@ -290,29 +305,42 @@ class Events:
             Events(1 events, sensor 5x4, t 0 to 0 us)
         """
         size = SensorSize.of(size)
-        if not Region(left, top, size).is_inside(self.sensor):
+        region = Region(left, top, size)
+        if not region.is_inside(self.sensor):
             raise EventError(f"crop {size} at ({left}, {top}): not inside the sensor (found {self.sensor})")
 
-        x = self.x - np.int16(left)
-        y = self.y - np.int16(top)
+        x = self.x - np.int16(region.left)
+        y = self.y - np.int16(region.top)
         is_inside = (x >= 0) & (x < size.width) & (y >= 0) & (y < size.height)
         return Events.wrap_unchecked(self.t[is_inside], x[is_inside], y[is_inside], self.p[is_inside], size)
 
 
-def _check_order(t: NDArray[np.int64]) -> None:
-    """Check that selected events are in time order."""
-    back = t[1:] < t[:-1]
+def check_order(t: NDArray[Any], *, first: int = 0, last_us: int = EARLIEST_US) -> None:
+    """Check that times do not decrease, also after `last_us`; `first` is the index of the first time.
+
+    Raises:
+        EventError: If they do; it has the index and both times.
+    """
+    back = np.concatenate([t[:1] < last_us, t[1:] < t[:-1]])
     if back.any():
-        event = int(back.argmax()) + 1
+        event = int(back.argmax())
+        before_us = t[event - 1] if event else last_us
         raise EventError(
-            f"events[...]: selected events go back in time (found t = {t[event]} us after {t[event - 1]} us); select "
-            "them in time order",
-            event=event,
+            f"event {first + event} has t = {t[event]} us, before the previous event at {before_us} us",
             is_unsorted=True,
         )
 
 
-def _checked_columns(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, sensor: SensorSize) -> list[NDArray[Any]]:
+def _check_range(times_us: Sequence[int]) -> None:
+    """Check that times, in Python's integers, are less than 2^62 from 0."""
+    for t_us in times_us:
+        if abs(t_us) >= TIME_LIMIT_US:
+            raise EventError(f"time out of range (found t = {t_us} us, expected less than 2^62 from 0)")
+
+
+def _checked_columns(
+    t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, sensor: SensorSize, first: int = 0
+) -> list[NDArray[Any]]:
     """Convert columns to arrays of integers, and check the rules of `Events`."""
     columns = {name: _as_array(name, column) for name, column in zip("txyp", (t, x, y, p), strict=True)}
     for name, column in columns.items():
@@ -323,7 +351,7 @@ def _checked_columns(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, sen
         if len(column) and column.dtype.kind not in "iub":
             raise EventError(f"wrong type of {name} (found {column.dtype}, expected integers)")
 
-    check_columns(**columns, sensor=sensor)
+    _check_columns(**columns, sensor=sensor, first=first)
     return list(columns.values())
 
 
@@ -363,7 +391,7 @@ def _integer_times(t: NDArray[Any]) -> NDArray[Any]:
         return t.copy()
 
     times_us = np.rint(t.astype(np.float64) * 1e6)
-    if not (np.abs(times_us) < LATEST_US).all():
+    if not (np.abs(times_us) < TIME_LIMIT_US).all():
         raise EventError("t has times that are not finite, or too large (expected seconds)")
     return times_us.astype(np.int64)
 
@@ -373,12 +401,8 @@ def _zero_or_one(p: NDArray[Any]) -> NDArray[Any]:
     return p > 0 if p.dtype.kind == "i" and p.size and p.min() < 0 and (np.abs(p) == 1).all() else p
 
 
-def check_columns(
-    t: NDArray[Any],
-    x: NDArray[Any],
-    y: NDArray[Any],
-    p: NDArray[Any],
-    sensor: SensorSize,
+def _check_columns(
+    t: NDArray[Any], x: NDArray[Any], y: NDArray[Any], p: NDArray[Any], sensor: SensorSize, first: int
 ) -> None:
     """Check the order, range and polarity of event columns of equal length."""
     # Find the first event that breaks each rule, and report the earliest of them.
@@ -394,11 +418,9 @@ def check_columns(
         event = int(np.flatnonzero((p < 0) | (p > 1))[0])
         wrong.append((event, f"has p = {p[event]}, expected 0 (OFF) or 1 (ON)"))
 
-    back = t[1:] < t[:-1]
-    if back.any():
-        event = int(np.flatnonzero(back)[0]) + 1
-        wrong.append((event, f"has t = {t[event]} us, before the previous event at {t[event - 1]} us"))
-
     if wrong:
         event, message = min(wrong)
-        raise EventError(f"event {event} {message}", event=event, is_unsorted=message.startswith("has t"))
+        raise EventError(f"event {first + event} {message}")
+
+    check_order(t, first=first)
+    _check_range([*t[:1].tolist(), *t[-1:].tolist()])

@@ -132,12 +132,10 @@ def filter_stream(
     counts = FilterCounts()
     for events in checked_parts(parts):
         if filters is None:
-            sensor = events.sensor
-            filters = _Filters.start(sensor, config, hot)
+            filters = _Filters.start(events.sensor, config, hot)
             active = [name for name in FILTERS if name in config.active or (name == "hot_pixels" and hot is not None)]
             counts = FilterCounts(removed=dict.fromkeys(active, 0))
 
-        _check_sensor(events, sensor)
         filtered, numbers = _filter_part(events, filters)
         removed_here = dict(zip(FILTERS, numbers, strict=True))
         removed = {name: before + removed_here[name] for name, before in counts.removed.items()}
@@ -159,8 +157,7 @@ def count_pixels(parts: Events | Iterable[Events], sensor: SensorSizeLike) -> ND
     check_pixels(sensor)
 
     counts = np.zeros(sensor.height * sensor.width, np.int64)
-    for events in checked_parts(parts):
-        _check_sensor(events, sensor)
+    for events in checked_parts(parts, sensor):
         counts += np.bincount(events.y * np.int64(sensor.width) + events.x, minlength=counts.size)
     return counts.reshape(sensor.height, sensor.width)
 
@@ -193,11 +190,6 @@ def find_hot_pixels(counts: NDArray[np.int64], factor: float = HOT_PIXEL_FACTOR)
     around = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]])
     second_busiest = rank_filter(counts, rank=-2, footprint=around, mode="constant")
     return np.asarray(counts > factor * np.maximum(second_busiest, np.median(fired)))
-
-
-def _check_sensor(events: Events, sensor: SensorSize) -> None:
-    if events.sensor != sensor:
-        raise EventError(f"wrong sensor of a part (found {events.sensor}, expected {sensor})")
 
 
 def _filter_part(events: Events, filters: _Filters) -> tuple[Events, tuple[int, ...]]:

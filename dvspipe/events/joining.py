@@ -6,15 +6,14 @@ A recording is an iterable of parts, `Events` in time order, so none of these fu
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import ConfigError, EventError, brief
-from .events import Events
-from .sensor import SensorSize, SensorSizeLike
+from .events import Events, check_order
+from .sensor import SensorSize, SensorSizeLike, as_integer
 from .span import EARLIEST_US, LATEST_US
 
 
@@ -34,49 +33,57 @@ def concatenate(parts: Events | Iterable[Events], sensor: SensorSizeLike | None 
         >>> concatenate([events[:1], events[1:]]) == events
         True
     """
-    iterator = checked_parts(parts)
+    consecutive = list(checked_parts(parts, sensor))
     if sensor is None:
-        first = next(iterator, None)
-        if first is None:
+        if not consecutive:
             raise EventError("concatenate: no parts and no sensor; use sensor=WxH to join no parts")
-        sensor = first.sensor
-        iterator = chain([first], iterator)
+        sensor = consecutive[0].sensor
+    return _join(consecutive, SensorSize.of(sensor))
 
-    sensor = SensorSize.of(sensor)
-    filled = list(_consecutive(iterator, sensor))
+
+def checked_parts(parts: Events | Iterable[Events], sensor: SensorSizeLike | None = None) -> Iterator[Events]:
+    """Yield the parts of a recording, which continue each other; `Events` are one part.
+
+    Every function that takes parts takes them from here: what follows needs no check.
+
+    Args:
+        parts: Events, or consecutive parts of a recording.
+        sensor: Sensor of all parts; None: sensor of the first part.
+
+    Raises:
+        EventError: If a part is not `Events`, has another sensor, or begins before the previous part ends.
+    """
+    sensor = None if sensor is None else SensorSize.of(sensor)
+    count = 0
+    last_us = EARLIEST_US
+    for part in [parts] if isinstance(parts, Events) else parts:
+        sensor = check_part(part, sensor, count, last_us)
+        yield part
+
+        count += len(part)
+        last_us = int(part.t[-1]) if len(part) else last_us
+
+
+def check_part(part: Events, sensor: SensorSize | None, count: int, last_us: int) -> SensorSize:
+    """Check the part of a recording that follows `count` events, the last one at `last_us`; return its sensor."""
+    if not isinstance(part, Events):
+        raise EventError(f"wrong type of a part (found {brief(part)}, expected Events)")
+    if sensor not in (None, part.sensor):
+        raise EventError(f"wrong sensor of a part (found {part.sensor}, expected {sensor})")
+
+    check_order(part.t[:1], first=count, last_us=last_us)
+    return part.sensor
+
+
+def _join(parts: Sequence[Events], sensor: SensorSize) -> Events:
+    """Join consecutive parts."""
+    filled = list(filter(len, parts))
     if len(filled) == 1:
         return filled[0]
 
     # An empty part gives the columns their types if there are no others.
     t, x, y, p = _join_columns([Events.empty(sensor), *filled])
     return Events.wrap_unchecked(t, x, y, p, sensor)
-
-
-def checked_parts(parts: Events | Iterable[Events]) -> Iterator[Events]:
-    """Yield the parts of a recording; `Events` are one part.
-
-    Raises:
-        EventError: If a part is not `Events`.
-    """
-    for part in [parts] if isinstance(parts, Events) else parts:
-        if not isinstance(part, Events):
-            raise EventError(f"wrong type of a part (found {brief(part)}, expected Events)")
-        yield part
-
-
-def _consecutive(parts: Iterable[Events], sensor: SensorSize) -> Iterator[Events]:
-    """Check parts, and yield the parts with events."""
-    last_us: int | None = None
-    for part in parts:
-        if part.sensor != sensor:
-            raise EventError(f"wrong sensor of a part (found {part.sensor}, expected {sensor})")
-        if not len(part):
-            continue
-
-        if last_us is not None and part.t[0] < last_us:
-            raise EventError(f"a part begins too early (found {part.t[0]} us, expected {last_us} us or later)")
-        last_us = int(part.t[-1])
-        yield part
 
 
 def _join_columns(parts: Sequence[Events]) -> tuple[NDArray[Any], ...]:
@@ -99,7 +106,7 @@ def merge_streams(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
     known: list[Events] = []
     later: list[Iterator[Events]] = []
     for parts in streams:
-        filled = filter(len, parts)
+        filled = filter(len, checked_parts(parts))
         first = next(filled, None)
         if first is not None:
             known.append(first)
@@ -126,7 +133,7 @@ def merge_streams(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
             known[k] = events.between(until_us, LATEST_US)
             if horizons_us[k] == until_us:
                 part = next(later[k], None)
-                known[k] = known[k] if part is None else concatenate([known[k], part])
+                known[k] = known[k] if part is None else _join([known[k], part], part.sensor)
                 horizons_us[k] = LATEST_US if part is None else int(part.t[-1])
 
 
@@ -139,15 +146,19 @@ def join_streams(streams: Iterable[Iterable[Events]], gap_us: int = 0) -> Iterat
 
     Raises:
         ConfigError: If the time is negative.
+        EventError: If the sensor of a part differs, or a part begins before the previous part ends.
     """
+    gap_us = as_integer("gap_us", gap_us)
     if gap_us < 0:
         raise ConfigError(f"gap_us = {gap_us}: expected 0 or more")
 
     last_us: int | None = None
+    sensor: SensorSize | None = None
     for stream in streams:
         # The first event of a recording determines its offset.
         offset_us: int | None = None
-        for part in stream:
+        for part in checked_parts(stream, sensor):
+            sensor = part.sensor
             if len(part) and offset_us is None:
                 offset_us = 0 if last_us is None else last_us + gap_us - int(part.t[0])
             moved = part.shift_time(offset_us or 0)
@@ -167,12 +178,14 @@ def windows(parts: Events | Iterable[Events], window_us: int) -> Iterator[tuple[
 
     Raises:
         ConfigError: If `window_us` is not positive.
+        EventError: If parts are not consecutive `Events` of one sensor.
 
     Example:
         >>> events = Events([0, 5, 25], [3, 4, 4], [1, 1, 6], [1, 0, 1], "12x7")
         >>> [(start_us, len(window)) for start_us, window in windows(events, 10)]
         [(0, 2), (20, 1)]
     """
+    window_us = as_integer("window_us", window_us)
     if window_us < 1:
         raise ConfigError(f"windows: window_us = {window_us}: out of range (expected 1 or more microseconds)")
 
@@ -185,7 +198,7 @@ def windows(parts: Events | Iterable[Events], window_us: int) -> Iterator[tuple[
         start_us = int(part.t[0]) if start_us is None else start_us
         while part.t[-1] >= start_us + window_us:
             waiting.append(part.between(start_us, start_us + window_us))
-            window = concatenate(waiting, part.sensor)
+            window = _join(waiting, part.sensor)
             if len(window):
                 yield start_us, window
 
@@ -196,4 +209,4 @@ def windows(parts: Events | Iterable[Events], window_us: int) -> Iterator[tuple[
         waiting.append(part)
 
     if start_us is not None:
-        yield start_us, concatenate(waiting, waiting[0].sensor)
+        yield start_us, _join(waiting, waiting[0].sensor)

@@ -6,14 +6,27 @@ import operator
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import SupportsIndex
 
-from ..base.errors import EventError
+from ..base.errors import EventError, brief
 
 MAX_SIDE_PX = 32767  # x and y are int16
 SIZE_PATTERN = r"^\d+x\d+$"
 """Text of a `SensorSize` in settings, such as 346x260."""
 REGION_PATTERN = r"^\d+x\d+\+\d+\+\d+$"
 """Text of a `Region` inside a picture, such as 128x128+20+10."""
+
+
+def as_integer(name: str, value: SupportsIndex) -> int:
+    """Convert an integer of any type to a Python int, which has no limit: NumPy's integers overflow.
+
+    Raises:
+        EventError: If the value is not an integer.
+    """
+    try:
+        return operator.index(value)
+    except TypeError as error:
+        raise EventError(f"{name} = {brief(value)}: wrong type (found {type(value).__name__}, expected int)") from error
 
 
 @dataclass(frozen=True)
@@ -25,8 +38,7 @@ class SensorSize:
         height: Rows, 1 to 32767.
 
     Raises:
-        EventError: If a side is out of range.
-        TypeError: If a side is not an integer.
+        EventError: If a side is out of range, or not an integer.
 
     Example:
         >>> width, height = SensorSize(width=346, height=260)
@@ -39,7 +51,8 @@ class SensorSize:
 
     def __post_init__(self) -> None:
         for name, side in vars(self).items():
-            if not 1 <= operator.index(side) <= MAX_SIDE_PX:
+            object.__setattr__(self, name, as_integer(name, side))
+            if not 1 <= side <= MAX_SIDE_PX:
                 raise EventError(f"sensor {self}: wrong {name} (found {side}, expected 1 to {MAX_SIDE_PX} pixels)")
 
     def __iter__(self) -> Iterator[int]:
@@ -63,7 +76,7 @@ class SensorSize:
             return cls.parse(size)
 
         try:
-            width, height = map(operator.index, size)
+            width, height = size
         except (TypeError, ValueError) as error:
             raise EventError(f"sensor size {size!r}: wrong form (expected width and height)") from error
         return cls(width=width, height=height)
@@ -97,11 +110,18 @@ class Region:
         left: First column; negative if the rectangle begins outside the sensor.
         top: First row; negative if the rectangle begins outside the sensor.
         size: Width and height.
+
+    Raises:
+        EventError: If `left` or `top` is not an integer.
     """
 
     left: int
     top: int
     size: SensorSize
+
+    def __post_init__(self) -> None:
+        for name in ("left", "top"):
+            object.__setattr__(self, name, as_integer(name, getattr(self, name)))
 
     @classmethod
     def full(cls, sensor: SensorSize) -> Region:
@@ -125,7 +145,7 @@ class Region:
             return cls.parse(region)
 
         try:
-            left, top, width, height = map(operator.index, region)
+            left, top, width, height = region
             return cls(left, top, SensorSize(width=width, height=height))
         except (TypeError, ValueError, EventError) as error:
             raise EventError(
@@ -144,11 +164,10 @@ class Region:
             raise EventError(f"region {text!r}: wrong form (expected WIDTHxHEIGHT+LEFT+TOP, such as 128x128+10+20)")
 
         width, height, left, top = map(int, match.groups())
-        if not (1 <= width <= MAX_SIDE_PX and 1 <= height <= MAX_SIDE_PX):
-            raise EventError(
-                f"region {text!r}: wrong size (found {width}x{height}, expected sides of 1 to {MAX_SIDE_PX})"
-            )
-        return cls(left, top, SensorSize(width=width, height=height))
+        try:
+            return cls(left, top, SensorSize(width=width, height=height))
+        except EventError as error:
+            raise error.named(f"region {text!r}") from error
 
     def is_inside(self, sensor: SensorSize) -> bool:
         """Return whether the region lies inside a sensor."""

@@ -10,6 +10,7 @@ from ..base.errors import ConfigError
 
 EARLIEST_US = -(2**63)
 LATEST_US = 2**63 - 1
+TIME_LIMIT_US = 2**62  # times of events are closer to 0, so differences fit in int64
 US_PER_S = 1_000_000
 IN_SECONDS = "start_s and stop_s are seconds after the first event"
 """Hint for times that were meant to be relative."""
@@ -79,14 +80,16 @@ def _find_time(
     if in_us is None and in_s is None:
         return default_us
 
-    # Integers stay exact: a float has only 53 bits.
     unit = "us" if in_s is None else "s"
-    time_us = in_us if in_s is None else in_s * US_PER_S
-    assert time_us is not None
-    if math.isnan(time_us):
+    time = in_us if in_s is None else in_s
+    assert time is not None
+    if math.isnan(time):
         raise ConfigError(f"wrong value of {name}_{unit} (found nan, expected a number)")
 
-    # Finding the first event may read a file.
-    if in_s is not None and math.isfinite(time_us):
-        time_us = find_first_us() + round(time_us)
-    return math.ceil(min(max(time_us, EARLIEST_US), LATEST_US))
+    # Microseconds stay integers: a float has 53 bits, so it is exact for seconds. Finding the first event may read a
+    # file.
+    if in_s is not None:
+        time = float(in_s) * US_PER_S
+        time = find_first_us() + round(time) if math.isfinite(time) else time
+    limited = min(max(time, EARLIEST_US), LATEST_US)
+    return math.ceil(limited) if isinstance(limited, float) else int(limited)

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import FormatError
+from ..events import TIME_LIMIT_US
 from .hints import TimeUnit
 from .source import StoredColumns
 
 UNIT_EXPONENTS: dict[TimeUnit, int] = {"s": 6, "ms": 3, "us": 0, "ns": -3}
 """Exponent e per unit: time in microseconds = stored time * 10^e."""
 MAX_PLAUSIBLE_US = 10**17  # the year 5138; larger integers are nanoseconds since 1970
-TIME_LIMIT_US = 2**62
 COLUMN_NAME = re.compile(r"[\s\"']*([^\W_]+)(?:\s*[_\[(]\s*([^\W_]+)[\])]*)?[\s\"']*")
 """Name, and the unit of a time: time_us, time [us], time (us)."""
 
@@ -89,25 +89,26 @@ def convert_columns(
         FormatError: If a time is not finite or too large, a pixel is not an integer, or polarities are neither 0 and 1
             nor -1 and 1.
     """
-    t = _to_microseconds(values["t"], UNIT_EXPONENTS[unit], first) + offset_us
+    t = convert_times(values["t"], unit, offset_us, first=first)
     x, y = (_to_pixels(name, values[name], first) for name in "xy")
     return StoredColumns(t, x, y, _to_polarities(values["p"], first))
 
 
-def _to_microseconds(t: NDArray[Any], exponent: int, first: int) -> NDArray[Any]:
-    """Return t * 10^exponent, rounded."""
+def convert_times(t: NDArray[Any], unit: TimeUnit, offset_us: int = 0, *, first: int = 0) -> NDArray[np.int64]:
+    """Convert the stored times to microseconds, rounded; see `convert_columns`."""
+    exponent = UNIT_EXPONENTS[unit]
     limit = TIME_LIMIT_US // 10 ** max(exponent, 0)
     if len(t) and not -limit < t.min() <= t.max() < limit:  # also NaN
         _refuse("t", t, (t > -limit) & (t < limit), "a finite time", first)
 
     if t.dtype.kind == "f":
         nearest: NDArray[np.float64] = np.rint(t.astype(np.float64) * 10.0**exponent)
-        return nearest.astype(np.int64)
+        return nearest.astype(np.int64) + offset_us
 
     divisor = 10 ** max(-exponent, 0)
     times: NDArray[np.int64] = t.astype(np.int64)
     scaled: NDArray[np.int64] = (times + divisor // 2) // divisor * 10 ** max(exponent, 0)
-    return scaled
+    return scaled + offset_us
 
 
 def _to_pixels(name: str, column: NDArray[Any], first: int) -> NDArray[Any]:

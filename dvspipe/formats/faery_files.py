@@ -54,12 +54,13 @@ ES_HEADER_BYTES = 20
 ES_EVENT_BYTES = 5
 FLAG_BITS = {"dvs": 1, "atis": 2}
 
+FAERY_ERRORS = (RuntimeError, ValueError)
 FAERY_EVENT = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")])
 
 
 def _open_aedat4(path: Path, _hints: Hints) -> Source:
     _check_aedat4(path)
-    with _decode_aedat4(path) as decoder:
+    with _decode(path, "aedat") as decoder:
         tracks = decoder.tracks()
 
     kinds = [track.data_type for track in tracks]
@@ -70,14 +71,22 @@ def _open_aedat4(path: Path, _hints: Hints) -> Source:
     return Source(sensor, partial(_read_aedat4, path, track.id), {"streams": kinds})
 
 
-def _decode_aedat4(path: Path) -> Any:
-    from faery import aedat  # imported late: takes 0.2 s, and has no py.typed
+@contextmanager
+def _decode(path: Path, name: str, **options: int) -> Iterator[Any]:
+    """Open a file with a decoder of faery; a panic of its Rust code, which is not an Exception, becomes one."""
+    import faery  # imported late: takes 0.2 s, and has no py.typed
 
-    return aedat.Decoder(path)
+    try:
+        with getattr(faery, name).Decoder(path, **options) as decoder:
+            yield decoder
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":  # pyo3 does not export the type
+            raise RuntimeError(str(error)) from error
+        raise
 
 
 def _read_aedat4(path: Path, track_id: int) -> Iterator[StoredColumns]:
-    with _decode_aedat4(path) as decoder:
+    with _decode(path, "aedat") as decoder:
         for track, packet in decoder:
             if track.id == track_id:
                 yield StoredColumns(packet["t"], packet["x"], packet["y"], packet["on"])
@@ -90,9 +99,9 @@ def read_frames(path: str | Path) -> Iterator[Frame]:
         FormatError: If the file is corrupted or truncated, or a frame is not greyscale.
     """
     path = Path(path)
-    with errors_as_dvspipe(path):
+    with errors_as_dvspipe(path, FAERY_ERRORS):
         _check_aedat4(path)
-        with _decode_aedat4(path) as decoder:
+        with _decode(path, "aedat") as decoder:
             for packet in (packet for track, packet in decoder if track.data_type == "frame"):
                 if packet.format not in GREY_FORMATS:
                     raise FormatError(f"wrong format of a frame (found {packet.format}, expected greyscale)")
@@ -132,19 +141,13 @@ def _check_aedat4(path: Path) -> None:
 
 
 def _open_es(path: Path, _hints: Hints) -> Source:
-    with _decode_es(path) as decoder:
+    with _decode(path, "es", t0=0) as decoder:
         kind = decoder.event_type
         if kind not in FLAG_BITS:
             raise FormatError(f"{path}: wrong stream type (found {kind}, expected dvs or atis)")
         sensor = parse_sensor(path, *decoder.dimensions)
 
     return Source(sensor, partial(_read_es, path, sensor.height, FLAG_BITS[kind]), {"stream": kind})
-
-
-def _decode_es(path: Path) -> Any:
-    from faery import es
-
-    return es.Decoder(path, t0=0)
 
 
 def _read_es(path: Path, height: int, flag_bits: int) -> Iterator[StoredColumns]:
@@ -154,7 +157,7 @@ def _read_es(path: Path, height: int, flag_bits: int) -> Iterator[StoredColumns]
     if position:
         raise FormatError(f"{path}: truncated within an event (expected {position} more bytes)")
 
-    with _decode_es(path) as decoder:
+    with _decode(path, "es", t0=0) as decoder:
         for packet in decoder:
             events = packet[~packet["e"]] if "e" in packet.dtype.fields else packet
             yield StoredColumns(events["t"], events["x"], height - 1 - events["y"].astype(np.int32), events["p"])
@@ -201,5 +204,5 @@ def _write_aedat4(path: Path, sensor: SensorSize, _options: WriteOptions) -> Ite
         yield add
 
 
-AEDAT4 = Format("aedat4", (".aedat4",), _open_aedat4, AEDAT4_MAGIC, _write_aedat4, (".aedat4",))
-EVENT_STREAM = Format("event_stream", (".es",), _open_es, ES_MAGIC)
+AEDAT4 = Format("aedat4", (".aedat4",), _open_aedat4, AEDAT4_MAGIC, _write_aedat4, (".aedat4",), FAERY_ERRORS)
+EVENT_STREAM = Format("event_stream", (".es",), _open_es, ES_MAGIC, errors=FAERY_ERRORS)

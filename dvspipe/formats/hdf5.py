@@ -27,14 +27,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import FormatError, escape_controls
-from ..events import Events, SensorSize
-from .columns import convert_columns, unknown_unit
+from ..events import EARLIEST_US, Events, SensorSize, check_order
+from .columns import convert_columns, convert_times, unknown_unit
 from .hints import Hints, TimeUnit
 from .source import CHUNK_EVENTS, Extent, Format, Source, StoredColumns, WriteOptions, parse_sensor
 
 SUFFIXES = (".h5", ".hdf5")
 CACHE_BYTES = 32 << 20  # per dataset: a chunk is decompressed once, although parts end within it
 TRUNCATED = re.compile(r"\beof = (\d+), .*stored_eof = (\d+)")  # error of the HDF5 library
+H5PY_ERRORS = (KeyError, RuntimeError, TypeError, ValueError)  # h5py maps the errors of HDF5 to them and to OSError
 MAX_LISTED = 12  # datasets in a message
 ATTRIBUTES = (
     "width",
@@ -104,7 +105,7 @@ def _open(path: Path, hints: Hints) -> Source:
         columns = _Columns.find(path, file, layout, attributes, hints)
         sensor = _read_sensor(path, file, layout, attributes)
 
-    if attributes.get("format") == "dsec" and "settings" in attributes:  # written by dvspipe
+    if columns.is_sorted:
         attributes["settings"] = json.loads(attributes["settings"])
     return Source(sensor, columns.read, attributes | {"layout": layout.name}, columns.extent, columns.read_span)
 
@@ -184,6 +185,7 @@ class _Columns:
         events: Number of events.
         unit: Unit of the stored times.
         offset_us: Offset to add to every time in microseconds.
+        is_sorted: Whether dvspipe wrote the file, and so has checked its times.
     """
 
     path: Path
@@ -191,6 +193,7 @@ class _Columns:
     events: int
     unit: TimeUnit
     offset_us: int
+    is_sorted: bool
 
     @classmethod
     def find(cls, path: Path, file: h5py.File, layout: Layout, attributes: dict[str, Any], hints: Hints) -> _Columns:
@@ -217,7 +220,8 @@ class _Columns:
             raise unknown_unit(path, f"{types[0]}")
 
         offset_us = int(file["t_offset"][()]) if layout is DSEC and "t_offset" in file else 0
-        return cls(path, layout, len(file[layout.datasets[0]]), unit, offset_us)
+        is_sorted = attributes.get("format") == DSEC.name and "settings" in attributes
+        return cls(path, layout, len(file[layout.datasets[0]]), unit, offset_us, is_sorted)
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[StoredColumns]:
         """Yield the events `start` to `stop` - 1."""
@@ -240,16 +244,30 @@ class _Columns:
         with _open_file(self.path) as file:
             return Extent(self.events, self._find_time(file, 0), self._find_time(file, self.events - 1))
 
+    def _read_times(self, file: h5py.File, start: int, stop: int) -> NDArray[np.int64]:
+        t = file[self.layout.datasets[0]][start:stop][self.layout.parts[0]]
+        return convert_times(t, self.unit, self.offset_us, first=start)
+
     def _find_time(self, file: h5py.File, row: int) -> int:
-        return int(self._convert(file, row, row + 1).t[0])
+        return int(self._read_times(file, row, row + 1)[0])
 
     def read_span(self, start_us: int, stop_us: int) -> Iterator[StoredColumns]:
-        """Yield the events with start_us <= t < stop_us, found by bisection: times are sorted."""
+        """Yield the events with start_us <= t < stop_us, found by bisection of the times, which are sorted."""
         with _open_file(self.path) as file:
+            if not self.is_sorted:
+                self._check_order(file)
             rows = range(self.events)
             start = bisect_left(rows, start_us, key=lambda row: self._find_time(file, row))
             stop = bisect_left(rows, stop_us, key=lambda row: self._find_time(file, row))
         yield from self.read(start, stop)
+
+    def _check_order(self, file: h5py.File) -> None:
+        """Check that the times are sorted, which only reading all of them shows."""
+        last_us = EARLIEST_US
+        for first in range(0, self.events, CHUNK_EVENTS):
+            t = self._read_times(file, first, min(first + CHUNK_EVENTS, self.events))
+            check_order(t, first=first, last_us=last_us)
+            last_us = int(t[-1])
 
 
 def _check_stored(path: Path, dataset: h5py.Dataset) -> None:
@@ -358,4 +376,4 @@ def _index_milliseconds(index: h5py.Dataset, t: NDArray[np.int64], count: int) -
         _append(index, np.searchsorted(t, milliseconds * 1000) + count)
 
 
-HDF5 = Format("hdf5", SUFFIXES, _open, b"\x89HDF\r\n\x1a\n", _write, SUFFIXES)
+HDF5 = Format("hdf5", SUFFIXES, _open, b"\x89HDF\r\n\x1a\n", _write, SUFFIXES, H5PY_ERRORS)

@@ -6,6 +6,8 @@ reads and writes archives in memory.
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -22,6 +24,7 @@ from .hints import UNUSED, Hints, TimeUnit
 from .source import CHUNK_EVENTS, Format, Source, StoredColumns, WriteOptions, parse_sensor
 
 NPY_MAGIC = b"\x93NUMPY"
+NUMPY_ERRORS = (ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 SIDES = ("width", "height")
 SIDE_TYPE = np.uint64  # type of width and height; eventcv 1.0 reads no other
 
@@ -88,4 +91,4 @@ def _write(path: Path, sensor: SensorSize, _options: WriteOptions) -> Iterator[C
     np.savez_compressed(path, p=events.p.astype(np.uint8), **columns, **sides)  # type: ignore[arg-type]
 
 
-NUMPY = Format("numpy", (".npy", ".npz"), _open, NPY_MAGIC, _write, (".npz",))
+NUMPY = Format("numpy", (".npy", ".npz"), _open, NPY_MAGIC, _write, (".npz",), NUMPY_ERRORS)

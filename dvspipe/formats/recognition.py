@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -102,13 +103,7 @@ def _adapt(added: FileFormat) -> Format:
             sensor, lambda: (StoredColumns(*(rows[name] for name in StoredColumns._fields)) for rows in read())
         )
 
-    write = added.write
-    if write is None:
-        return Format(added.name, added.suffixes, open_file)
-    return Format(
-        added.name,
-        added.suffixes,
-        open_file,
-        encoder=lambda path, sensor, _options: write(path, sensor),
-        written=added.suffixes,
-    )
+    known = Format(added.name, added.suffixes, open_file, errors=(ValueError,))
+    if (write := added.write) is None:
+        return known
+    return replace(known, encoder=lambda path, sensor, _options: write(path, sensor), written=added.suffixes)

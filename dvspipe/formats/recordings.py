@@ -22,6 +22,7 @@ from ..events import (
     SensorSize,
     SensorSizeLike,
     TimeSpan,
+    checked_parts,
     concatenate,
 )
 from .hints import NO_HINTS, Hints, RecordingLike, SensorSource
@@ -65,6 +66,7 @@ class Recording(Brief):
     sensor_source: SensorSource
     attributes: dict[str, Any]
     _source: Source
+    _errors: tuple[type[Exception], ...] = ()
 
     @property
     def is_synthetic(self) -> bool:
@@ -106,22 +108,18 @@ class Recording(Brief):
                 return
 
     def _check(self, stored: Iterator[StoredColumns]) -> Iterator[Events]:
-        count = 0
-        before_us: int | None = None
-        for columns in _decode(self.path, stored):
-            try:
-                if before_us is not None and len(columns.t) and columns.t[0] < before_us:
-                    message = f"event 0 has t = {columns.t[0]} us, before the previous event at {before_us} us"
-                    raise EventError(message, is_unsorted=True)
-                events = Events.wrap(*columns, sensor=self.sensor)
-            except EventError as error:
-                after = f" after the first {count}" if count else ""
-                advice = "; use sort to sort the events by time" if error.is_unsorted else ""
-                raise FormatError(f"{self.path}: {error}{after}{advice}") from error
+        """Yield stored events as `Events`: they are checked here, and nowhere after."""
+        try:
+            yield from checked_parts(self._wrap(stored), self.sensor)
+        except EventError as error:
+            advice = "; use sort to sort the events by time" if error.is_unsorted else ""
+            raise FormatError(f"{error.named(str(self.path))}{advice}") from error
 
-            count += len(events)
-            before_us = int(events.t[-1]) if len(events) else before_us
-            yield events
+    def _wrap(self, stored: Iterator[StoredColumns]) -> Iterator[Events]:
+        count = 0
+        for columns in _decode(self.path, self._errors, stored):
+            yield Events.wrap(*columns, sensor=self.sensor, first=count)
+            count += len(columns.t)
 
     def sorted(self) -> Events:
         """Read all events, and sort them by time; events at the same time keep their order.
@@ -129,10 +127,11 @@ class Recording(Brief):
         Raises:
             FormatError: If an event breaks another rule of `Events`.
         """
-        # With an empty chunk, a recording without chunks can be joined, too.
-        empty = StoredColumns(*[np.zeros(0, np.int64)] * 4)
-        t, x, y, p = join_columns([empty, *_decode(self.path, self._source.chunks())])
+        stored = list(_decode(self.path, self._errors, self._source.chunks()))
+        if not stored:
+            return Events.empty(self.sensor)
 
+        t, x, y, p = join_columns(stored)
         order = np.argsort(t, kind="stable")
         try:
             return Events.wrap(t[order], x[order], y[order], p[order], self.sensor)
@@ -141,7 +140,7 @@ class Recording(Brief):
 
     def extent(self) -> Extent | None:
         """Return the number of events, and first and last time; None if this requires decoding the file."""
-        with errors_as_dvspipe(self.path):
+        with errors_as_dvspipe(self.path, self._errors):
             return self._source.extent() if self._source.extent else None
 
     def find_first_us(self) -> int:
@@ -191,6 +190,7 @@ def open_recording(path: RecordingLike | Recording, hints: Hints = NO_HINTS) -> 
     """
     if isinstance(path, Recording):
         return path
+    errors: tuple[type[Exception], ...] = ()
     if isinstance(path, Events):
         file = Path("events")
         name = IN_MEMORY
@@ -201,24 +201,24 @@ def open_recording(path: RecordingLike | Recording, hints: Hints = NO_HINTS) -> 
         if known is None:
             raise unknown_format(file)
         name = known.name
-        with errors_as_dvspipe(file):
+        errors = known.errors
+        with errors_as_dvspipe(file, errors):
             source = known.open(file, hints)
 
     # A sensor size in the file takes precedence; guessing one means reading all events.
     given = hints.given_sensor
+    sensor_source: SensorSource = "file" if source.sensor else "given" if given else "guessed"
     if source.sensor and given and source.sensor != given:
         raise EventError(f"{file}: wrong sensor size (found {source.sensor}, expected {given})")
-    if source.sensor:
-        return Recording(file, name, source.sensor, "file", source.attributes, source)
-    if given:
-        return Recording(file, name, given, "given", source.attributes, source)
-    guessed = _guess_sensor(file, _decode(file, source.chunks()))
-    return Recording(file, name, guessed, "guessed", source.attributes, source)
+    sensor = source.sensor or given or _guess_sensor(file, _decode(file, errors, source.chunks()))
+    return Recording(file, name, sensor, sensor_source, source.attributes, source, errors)
 
 
-def _decode(path: Path, stored: Iterator[StoredColumns]) -> Iterator[StoredColumns]:
+def _decode(
+    path: Path, errors: tuple[type[Exception], ...], stored: Iterator[StoredColumns]
+) -> Iterator[StoredColumns]:
     """Yield the events of a decoder in chunks that are not small; its errors name the file."""
-    with errors_as_dvspipe(path):
+    with errors_as_dvspipe(path, errors):
         yield from join_small(stored)
 
 

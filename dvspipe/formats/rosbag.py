@@ -14,9 +14,11 @@ words are skipped, as in event_camera_codecs.
 
 from __future__ import annotations
 
+import sqlite3
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,8 @@ from .hints import Hints
 from .source import Format, Source, StoredColumns, parse_sensor
 
 SUFFIXES = (".bag", ".mcap", ".db3")
+ROSBAGS_ERRORS = (ValueError, LookupError, AssertionError, RuntimeError, struct.error, sqlite3.Error)
+"""What rosbags and its parsers raise for corrupted bags; its own errors become ValueError."""
 METADATA = "metadata.yaml"
 SQLITE_MAGIC = b"SQLite format 3\0"
 SQLITE_HEADER = struct.Struct(">16xH10xI")  # bytes per page, number of pages: https://www.sqlite.org/fileformat.html
@@ -68,25 +72,32 @@ def is_recording_folder(path: Path) -> bool:
     return path.is_dir() and (path / METADATA).is_file()
 
 
-def _open_bag(path: Path) -> tuple[Any, Callable[[bytes, str], bytes]]:
-    """Return the reader of a bag, and the function that returns the bytes of a message in ROS 1, without gaps."""
+@contextmanager
+def _open_bag(path: Path) -> Iterator[tuple[Any, Callable[[bytes, str], bytes]]]:
+    """Yield the opened reader of a bag, and the function that returns the bytes of a message in ROS 1, without gaps."""
     try:
         from rosbags import rosbag1, rosbag2
         from rosbags.typesys import Stores, get_types_from_msg, get_typestore
     except ImportError as error:
         raise FormatError(f"{path}: rosbags is not installed, but needed; pip install 'dvspipe[ros]'") from error
 
-    if path.suffix.lower() == ".bag":
-        return rosbag1.Reader(path), lambda data, _kind: data
+    try:
+        if path.suffix.lower() == ".bag":
+            with rosbag1.Reader(path) as reader:
+                yield reader, lambda data, _kind: data
+                return
 
-    # Messages are decoded by these definitions: those in a bag may be missing, or not be parsed by rosbags.
-    store = get_typestore(Stores.ROS2_HUMBLE)
-    for name in ARRAY_TYPES:
-        store.register(get_types_from_msg(EVENT_FIELDS, name.replace("EventArray", "Event")))
-        store.register(get_types_from_msg(ARRAY_FIELDS, name))
-    for name in PACKET_TYPES:
-        store.register(get_types_from_msg(PACKET_FIELDS, name))
-    return rosbag2.Reader(path), lambda data, kind: bytes(store.cdr_to_ros1(data, kind))
+        # Messages are decoded by these definitions: those in a bag may be missing, or not be parsed by rosbags.
+        store = get_typestore(Stores.ROS2_HUMBLE)
+        for name in ARRAY_TYPES:
+            store.register(get_types_from_msg(EVENT_FIELDS, name.replace("EventArray", "Event")))
+            store.register(get_types_from_msg(ARRAY_FIELDS, name))
+        for name in PACKET_TYPES:
+            store.register(get_types_from_msg(PACKET_FIELDS, name))
+        with rosbag2.Reader(path) as reader:
+            yield reader, lambda data, kind: bytes(store.cdr_to_ros1(data, kind))
+    except (rosbag1.ReaderError, rosbag2.ReaderError) as error:
+        raise ValueError(str(error)) from error
 
 
 def _check_size(path: Path) -> None:
@@ -113,8 +124,7 @@ def _open(path: Path, hints: Hints) -> Source:
     for file in path.glob("*.db3") if path.is_dir() else [path]:
         _check_size(file)
 
-    reader, to_ros1 = _open_bag(path)
-    with reader:
+    with _open_bag(path) as (reader, to_ros1):
         counts: Counter[str] = Counter()
         for connection in _find_connections(reader):
             counts[connection.topic] += connection.msgcount
@@ -137,10 +147,9 @@ def _open(path: Path, hints: Hints) -> Source:
 
 
 def _chunks(path: Path, topic: str, sensor: SensorSize | None) -> Iterator[StoredColumns]:
-    reader, to_ros1 = _open_bag(path)
     state = EvtState()
     number = 0
-    with reader:
+    with _open_bag(path) as (reader, to_ros1):
         for connection, _, data in reader.messages(_find_connections(reader, topic)):
             try:
                 message = to_ros1(data, connection.msgtype)
@@ -222,4 +231,4 @@ def _decode_libcaer(words: NDArray[np.uint16], base_ns: int, sensor: SensorSize 
     return StoredColumns(t + (base_ns + 500) // 1000, x, y, on)
 
 
-ROSBAG = Format("rosbag", SUFFIXES, _open)
+ROSBAG = Format("rosbag", SUFFIXES, _open, errors=ROSBAGS_ERRORS)

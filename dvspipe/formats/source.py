@@ -2,7 +2,7 @@
 
 A decoder yields unchecked columns in chunks, in bounded memory; `Recording` checks them. A file that is truncated, or
 not what its format requires, is an error that names the file, the place, and what was found and expected. Errors of
-libraries become such errors in one place, `errors_as_dvspipe`.
+libraries become such errors in one place, `errors_as_dvspipe`; a format lists what its library raises for bad files.
 """
 
 from __future__ import annotations
@@ -102,6 +102,7 @@ class Format:
         magic: First bytes of all files; empty if the suffix alone tells the format.
         encoder: Writes files; None if the format is read-only.
         written: Suffixes of written files.
+        errors: What its library raises for bad files, besides OSError.
     """
 
     name: str
@@ -110,20 +111,23 @@ class Format:
     magic: bytes = b""
     encoder: Encoder | None = None
     written: tuple[str, ...] = ()
+    errors: tuple[type[Exception], ...] = ()
 
 
 @contextmanager
 def errors_as_dvspipe(
-    path: Path, problem: str = "corrupted or truncated", kind: type[FileError] = FormatError
+    path: Path,
+    errors: tuple[type[Exception], ...] = (),
+    problem: str = "corrupted or truncated",
+    kind: type[FileError] = FormatError,
 ) -> Iterator[None]:
-    """Add the file to errors of dvspipe, and convert errors of libraries to a `kind` of error in one line."""
+    """Add the file to errors of dvspipe, and convert OSError and other `errors` to a `kind` of error in one line."""
+    caught: tuple[type[Exception], ...] = (OSError, *errors)
     try:
         yield
     except DvspipeError as error:
         raise error.named(str(path)) from error.__cause__
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except BaseException as error:  # faery's PanicException is not an Exception
+    except caught as error:
         text = (error.strerror if isinstance(error, OSError) else None) or str(error)
         reason = shorten(" ".join(text.split())) or type(error).__name__
         raise kind(f"{path}: {problem} ({reason})") from error

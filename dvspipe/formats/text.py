@@ -192,4 +192,4 @@ def _write(path: Path, sensor: SensorSize, _options: WriteOptions) -> Iterator[C
         yield add
 
 
-TEXT = Format("text", SUFFIXES, _open, encoder=_write, written=(".csv",))
+TEXT = Format("text", SUFFIXES, _open, encoder=_write, written=(".csv",), errors=(ValueError,))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..base.errors import EventError, FileError, join_names
 from ..base.files import claim_output, require_space, write_beside
-from ..events import Events, SensorSize, SensorSizeLike, checked_parts, concatenate
+from ..events import EARLIEST_US, Events, SensorSize, SensorSizeLike, check_part, checked_parts, concatenate
 from .recognition import find_writer, written_suffixes
 from .recordings import as_events
 from .source import Encoder, WriteOptions, errors_as_dvspipe
@@ -34,6 +35,7 @@ class Writer:
         sensor: Sensor size of all events.
         encoder: Encoder of the format.
         options: Origin of the events, and whether to replace an existing file.
+        errors: What the encoder raises besides OSError if it cannot write.
 
     Attributes:
         count: Number of events so far.
@@ -44,20 +46,28 @@ class Writer:
             be stored in the format.
     """
 
-    def __init__(self, path: Path, sensor: SensorSize, encoder: Encoder, options: WriteOptions) -> None:
+    def __init__(
+        self,
+        path: Path,
+        sensor: SensorSize,
+        encoder: Encoder,
+        options: WriteOptions,
+        errors: tuple[type[Exception], ...] = (),
+    ) -> None:
         self.path = path
         self.sensor = sensor
         self.count = 0
         self._encoder = encoder
+        self._errors = partial(errors_as_dvspipe, path, errors, "cannot be written", FileError)
         self._options = options
-        self._last_us: int | None = None
+        self._last_us = EARLIEST_US
         self._pending: list[Events] = []  # small parts, written together
         self._written = 0
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         claim_output(self.path, overwrite=self._options.overwrite)
-        with ExitStack() as stack, errors_as_dvspipe(self.path, "cannot be written", FileError):
+        with ExitStack() as stack, self._errors():
             beside = stack.enter_context(write_beside(self.path))
             self._encode = stack.enter_context(self._encoder(beside, self.sensor, self._options))
             self._stack = stack.pop_all()
@@ -65,10 +75,12 @@ class Writer:
 
     def append(self, events: Events) -> None:
         """Write the next events, which must not be before the previous ones."""
+        try:
+            check_part(events, self.sensor, self.count, self._last_us)
+        except EventError as error:
+            raise error.named(str(self.path)) from error
         if not len(events):
             return
-        if self._last_us is not None and events.t[0] < self._last_us:
-            raise EventError(f"{self.path}: unsorted events (found {events.t[0]} us after {self._last_us} us)")
 
         self._last_us = int(events.t[-1])
         self.count += len(events)
@@ -81,14 +93,14 @@ class Writer:
         self._pending = []
         for start in range(0, len(events), PART_EVENTS):
             require_space(self.path, RESERVED_BYTES)
-            with errors_as_dvspipe(self.path, "cannot be written", FileError):
+            with self._errors():
                 self._encode(events[start : start + PART_EVENTS])
         self._written += len(events)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with errors_as_dvspipe(self.path, "cannot be written", FileError):
+        with self._errors():
             if kind is not None:
                 self._stack.__exit__(kind, error, traceback)
                 return
@@ -112,15 +124,16 @@ def write(
     Args:
         path: Output file, with one of the suffixes `written_suffixes`.
         parts: Events, consecutive parts of a recording, or a structured array as in `Events.from_structured`.
-        sensor: Sensor size; required only if `parts` may be empty. None for an array: the smallest known sensor that
-            contains all events.
+        sensor: Sensor size of the events; required only if `parts` may be empty. None for an array: the smallest known
+            sensor that contains all events.
         source: Origin of the events, such as the name of a video; stored only in HDF5.
         settings: Settings that generated the events; stored only in HDF5.
         overwrite: Whether to replace an existing file.
 
     Raises:
         FileError: If the file exists, cannot be written, or has a suffix that dvspipe does not write.
-        EventError: If the format cannot store the events, or `parts` are not `Events`.
+        EventError: If the format cannot store the events, they have another sensor, or `parts` are not consecutive
+            `Events`.
 
     Example:
         >>> import tempfile
@@ -137,7 +150,7 @@ def write(
         parts = as_events(parts, sensor)
 
     # The sensor of a writer must be known before the first part is written, so the first part is taken out.
-    iterator = checked_parts(parts)
+    iterator = checked_parts(parts, sensor)
     try:
         first = next(iterator, None)
         if first is None and sensor is None:
@@ -163,4 +176,4 @@ def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writ
         suffix = path.suffix or "none"
         expected = join_names(written_suffixes())
         raise FileError(f"{path}: wrong suffix for events (found {suffix}, expected {expected})")
-    return Writer(path, sensor, known.encoder, options)
+    return Writer(path, sensor, known.encoder, options, known.errors)

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base.errors import EventError
 from ..base.files import require_suffix, write_beside
 from ..base.progress import Progress, ignore_progress
 from ..events import Events, SensorSize, SensorSizeLike, checked_parts, concatenate
@@ -80,14 +79,14 @@ def write_preview(
 
     frames = open_video(beside).pictures() if isinstance(beside, str | Path) else beside
     painter = EventPainter(sensor, settings, video=frames, captions=captions)
-    parts = _check_sensor(checked_parts(chunks), sensor)
+    parts = filter(len, checked_parts(chunks, sensor))
 
     with write_beside(path) as temporary:
         if suffix == ".png":
             if span_us is None:
                 events = concatenate(parts, sensor)
                 span_us = (int(events.t[0]), int(events.t[-1])) if len(events) else (0, 0)
-                parts = iter([events] if len(events) else [])
+                parts = filter(len, [events])
             _write_sheet(temporary, _Cursor(parts, sensor), painter, span_us, zero_us, progress)
             return path
 
@@ -97,15 +96,6 @@ def write_preview(
         else:
             _write_video(temporary, suffix, pictures, 1 / settings.picture_s)
     return path
-
-
-def _check_sensor(chunks: Iterable[Events], sensor: SensorSize) -> Iterator[Events]:
-    """Check the sensor of the chunks; yield the chunks that are not empty."""
-    for chunk in chunks:
-        if chunk.sensor != sensor:
-            raise EventError(f"chunk from a different sensor (found {chunk.sensor}, expected {sensor})")
-        if len(chunk):
-            yield chunk
 
 
 class _Cursor:

@@ -16,7 +16,7 @@ def kinds(kind: type[DvspipeError] = DvspipeError) -> Iterator[type[DvspipeError
 
 @pytest.mark.parametrize("kind", list(kinds()), ids=lambda kind: kind.__name__)
 def test_every_error_can_be_pickled(kind: type[DvspipeError]) -> None:
-    more = {EventError: {"event": 3}}
+    more = {EventError: {"is_unsorted": True}}
     error = kind("a.h5: wrong", **more.get(kind, {})).named("b")  # type: ignore[arg-type]
     back = pickle.loads(pickle.dumps(error))
     assert (type(back), str(back), vars(back)) == (kind, str(error), vars(error))

@@ -82,6 +82,20 @@ def test_folder_lock_is_exclusive_and_removes_an_empty_folder(tmp_path: Path) ->
         pass
 
 
+def test_link_to_nothing_is_an_error_that_names_it(tmp_path: Path) -> None:
+    nothing = tmp_path / "missing" / "file"
+    (tmp_path / "out").mkdir()
+    for link in (tmp_path / "out" / ".lock", tmp_path / "folder"):
+        link.symlink_to(nothing)
+        with raises(FileError, link.name, tmp_path), lock_folder(link.parent if link.name == ".lock" else link):
+            pass
+    with raises(FileError, tmp_path / "folder"), write_beside(tmp_path / "folder" / "a.txt"):
+        pass
+    (tmp_path / ".dvspipe-0.txt").symlink_to(nothing)
+    remove_leftovers.cache_clear()
+    write_text(tmp_path / "a.txt", "complete")
+
+
 def test_leftovers_of_killed_processes_are_removed_by_the_next_writer(tmp_path: Path) -> None:
     code = (
         "import os, sys, pathlib; from dvspipe.base.files import write_beside\n"

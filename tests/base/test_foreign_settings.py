@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import pytest
 from conftest import random_events
 from facts import raises
@@ -69,6 +70,22 @@ def test_settings_of_numba_are_refused_before_a_later_compilation(
 
     (tmp_path / SETTINGS_FILE).unlink()
     assert double(1) == 2
+
+
+def test_kernels_of_other_packages_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @njit()
+    def double(number: float) -> float:
+        return 2 * number
+
+    assert double(1) == 2
+    other = numba.njit(lambda number: 3 * number)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / SETTINGS_FILE).write_text("cache_dir: kernels")
+    try:
+        assert other(1) == 3
+    finally:
+        (tmp_path / SETTINGS_FILE).unlink()
+        assert double(2.5) == 5  # numba reads its settings again
 
 
 def test_settings_of_numba_are_refused_before_workers_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvspipe.base.errors import ConfigError, EventError
+from dvspipe.encoding import BinConfig, encode
 from dvspipe.events import MAX_SIDE_PX, Events, Region, SensorSize, concatenate, join_streams, merge_streams, windows
+from dvspipe.events.filters import count_pixels
 
 EVENTS = random_events(1, 50, span_us=60)
 SMALL = Events.empty("5x5")
@@ -36,6 +38,60 @@ cuts = st.lists(st.integers(0, 10**6), max_size=5)
 def test_invalid_columns_are_reported(changed: dict[str, Any], message: object) -> None:
     with raises(EventError, message):
         Events(**{"t": [0, 1], "x": [0, 0], "y": [0, 0], "p": [0, 1]} | changed, sensor=SENSOR)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.uint16, np.int64, np.uint64])
+def test_integers_of_numpy_do_not_overflow(dtype: type) -> None:
+    sensor = SensorSize(width=dtype(120), height=dtype(100))
+    assert [type(side) for side in sensor] == [int, int]
+    assert sensor.width * sensor.height == 12_000
+    region = Region(dtype(100), dtype(90), SensorSize.of((dtype(20), dtype(10))))
+    assert [type(side) for side in (region.left, region.top, *region.size)] == [int] * 4
+    assert Region.of((dtype(100), dtype(90), dtype(20), dtype(10))) == region
+    events = Events([40_000_000_000, 40_000_000_090], [110, 119], [95, 99], [1, 0], sensor)
+    assert events.crop(dtype(100), dtype(90), region.size).x.tolist() == [10, 19]
+    assert events.shift_time(dtype(100)).t.tolist() == [40_000_000_100, 40_000_000_190]
+    assert [start for start, _ in windows(events, dtype(50))] == [40_000_000_000, 40_000_000_050]
+    assert [*join_streams([[events], [events]], dtype(1))][1].t[0] == 40_000_000_091
+    assert len(events.between(dtype(100), 2**70)) == 2
+    assert count_pixels(events, sensor).sum() == encode(events, BinConfig(by="recording")).sum() == 2
+    assert encode(events, BinConfig(steps=1, step_us=2**29), start_us=events.t[0]).sum() == 2
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: SensorSize(width=3.5, height=7),  # type: ignore[arg-type]
+        lambda: SensorSize.of((3.5, 7)),  # type: ignore[arg-type]
+        lambda: Region(0.5, 0, SensorSize(width=3, height=7)),  # type: ignore[arg-type]
+        lambda: EVENTS.shift_time(1e6),  # type: ignore[arg-type]
+        lambda: EVENTS.between(0.5, 7),  # type: ignore[arg-type]
+        lambda: EVENTS.crop(0.5, 0, "5x5"),  # type: ignore[arg-type]
+        lambda: [*windows(EVENTS, 1e6)],  # type: ignore[arg-type]
+        lambda: [*join_streams([[EVENTS]], 1e6)],  # type: ignore[arg-type]
+        lambda: encode(EVENTS, start_us=1e6),  # type: ignore[arg-type]
+    ],
+)
+def test_numbers_that_are_not_integers_are_errors(use: Callable[[], object]) -> None:
+    with raises(EventError, "float"):
+        use()
+
+
+@pytest.mark.parametrize("t_us", [2**62, 2**63, 2**64 - 1, -(2**62), -(2**63)])
+def test_times_that_do_not_fit_are_errors_and_never_wrap(t_us: int) -> None:
+    t = np.array([t_us])
+    rows = np.zeros(1, [("t", t.dtype), ("x", int)])
+    rows["t"] = t
+    for create in (
+        lambda: Events(t, [0], [0], [1], SENSOR),
+        lambda: Events.wrap(t, *np.zeros((3, 1), int), sensor=SENSOR),
+        lambda: Events.from_structured(rows, SENSOR),
+    ):
+        with raises(EventError, t_us, "2^62"):
+            create()
+    assert Events([2**62 - 1], [0], [0], [1], SENSOR).t[0] == 2**62 - 1
+    late = Events([2**62 - 1], [0], [0], [1], SENSOR)
+    assert [*merge_streams([[late], [EVENTS]])][-1][-1] == late[0]
 
 
 def test_columns_are_copies_of_fixed_types_and_read_only() -> None:
@@ -95,7 +151,7 @@ INDICES = st.one_of(
 def test_indexing_equals_indexing_of_the_structured_array(index: slice | list[int] | np.ndarray) -> None:
     rows = np.asarray(EVENTS)[index]
     if (rows["t"][1:] < rows["t"][:-1]).any():
-        with raises(EventError, "back in time"):
+        with raises(EventError, "events[", "before the previous event"):
             EVENTS[index]
     else:
         selected = EVENTS[index]
@@ -118,7 +174,7 @@ def test_integer_index_returns_one_event() -> None:
         (50, "50"),
         (-51, "-51"),
         (np.ones(9, bool), (9, 50)),
-        (slice(None, None, -1), "back in time"),
+        (slice(None, None, -1), ("slice", "event 2", EVENTS.t[-2], EVENTS.t[-3])),
         ("t", "t"),
         (None, "None"),
         ([[1, 2]], "[[1, 2]]"),
@@ -208,8 +264,10 @@ def test_shift_time_moves_every_event() -> None:
     assert np.array_equal(moved.t, EVENTS.t - 7)
     assert moved.duration_us == EVENTS.t[-1] - EVENTS.t[0]
     assert SMALL.duration_us == 0
-    with raises(EventError, 2**63 - 1):
-        EVENTS.shift_time(2**63 - 1)
+    assert SMALL.shift_time(2**70) == SMALL
+    for offset_us in (2**62, -(2**63), 2**70):
+        with raises(EventError, "2^62"):
+            EVENTS.shift_time(offset_us)
 
 
 @given(seeds=st.lists(st.integers(0, 1000), max_size=4), cuts=cuts, span_us=st.sampled_from([3, 100, 10_000]))
@@ -259,7 +317,7 @@ def test_windows_exclude_their_end_and_skip_a_long_gap_without_a_loop() -> None:
     [
         (lambda: concatenate([]), "sensor"),
         (lambda: concatenate([EVENTS, EVENTS.t]), ("int64[50]", "Events")),  # type: ignore[list-item]
-        (lambda: concatenate([EVENTS, EVENTS]), (EVENTS.t[0], EVENTS.t[-1])),
+        (lambda: concatenate([EVENTS, EVENTS]), ("event 50", EVENTS.t[0], EVENTS.t[-1])),
         (lambda: concatenate([EVENTS], "5x5"), ("12x7", "5x5")),
         (lambda: [*merge_streams([[EVENTS], [random_events(1, 5, SMALL.sensor)]])], ("12x7", "5x5")),
         (lambda: [*windows([EVENTS, 3], 10)], ("3", "Events")),  # type: ignore[list-item]

@@ -34,6 +34,8 @@ def test_missing_limits_contain_all_times_and_fractions_are_rounded_up() -> None
     assert span(stop_us=5) == (EARLIEST_US, 5)
     assert span(1.5, 3.0) == (2, 3)
     assert span(np.float64(FIRST_US), np.int32(7)) == (FIRST_US, 7)
+    assert span(np.int64(2**60 + 1), np.uint64(2**61 + 1)) == (2**60 + 1, 2**61 + 1)
+    assert span(start_s=np.int16(3), stop_s=np.float32(4.5)) == (FIRST_US + 3_000_000, FIRST_US + 4_500_000)
 
 
 def test_time_is_given_once_and_is_a_number() -> None:

@@ -190,7 +190,7 @@ def test_events_of_a_truncated_record_are_not_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_failed_write_leaves_no_files(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
-    with raises(EventError, path.name, "unsorted"):
+    with raises(EventError, path.name, "event 300", EVENTS.t[0], EVENTS.t[-1]):
         write(path, [EVENTS, EVENTS])
     with raises(EventError, path.name, "12x7", "5x5"):
         write(path, [Events.empty("5x5"), EVENTS])

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
 from facts import mentions, raises
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dvspipe.base.errors import ConfigError, EventError, FileError, FormatError
 from dvspipe.events import Events, concatenate
-from dvspipe.formats import Hints, iterate, open_recording, read, write
+from dvspipe.formats import (
+    FORMATS,
+    Format,
+    Hints,
+    Source,
+    StoredColumns,
+    iterate,
+    open_recording,
+    read,
+    write,
+)
 from dvspipe.recordings.info import info
 
 HINTS = Hints(sensor=str(SENSOR))
@@ -61,8 +75,77 @@ def test_unsorted_events_are_an_error_or_sorted(tmp_path: Path, monkeypatch: pyt
     # Also between chunks; the last line of a file.
     monkeypatch.setattr("dvspipe.formats.source.MIN_CHUNK_EVENTS", 1)
     monkeypatch.setattr("dvspipe.formats.text.CHUNK_EVENTS", 2)
-    with raises(FormatError, "a.csv", "t = 7", "9 us", "after the first 2"):
+    with raises(FormatError, "a.csv", "event 2", "t = 7", "9 us", "sort"):
         read(path, hints=HINTS)
+    path.write_text("1 1 1 1\n2 1 1 1\n5 1 2 1\n4 3 4 0\n")
+    with raises(FormatError, "a.csv", "event 3", "t = 4", "5 us", "sort"):
+        read(path, hints=HINTS)
+
+
+def test_span_of_unsorted_hdf5_is_an_error_not_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dvspipe.formats.hdf5.CHUNK_EVENTS", 4)
+    path = tmp_path / "a.h5"
+    times = np.array([0, 10, 20, 30, 40, 50, 60, 70, 80, 90])
+    for order, event, back_us, last_us in (([5, 6, 7, 8, 9, 0, 1, 2, 3, 4], 5, 0, 90), ([0, 1, 2, 4, 3], 4, 30, 40)):
+        columns = {"t": times[order], "x": np.zeros(len(order), int), "y": np.zeros(len(order), int)}
+        with h5py.File(path, "w") as file:
+            for name, column in (columns | {"p": columns["x"]}).items():
+                file[f"events/{name}"] = column
+        with raises(FormatError, "a.h5", f"event {event}", f"t = {back_us}", f"{last_us} us", "sort"):
+            read(path, 25, 35, hints=HINTS)
+        assert len(read(path, 25, 35, hints=HINTS, sort=True)) == 1
+
+
+@given(st.lists(st.integers(0, 9), max_size=30), st.integers(-1, 10), st.integers(-1, 10))
+def test_span_of_another_programs_hdf5_has_all_its_events(
+    tmp_path: Path, times: list[int], start_us: int, stop_us: int
+) -> None:
+    events = Events(sorted(times), [1] * len(times), [2] * len(times), [1] * len(times), SENSOR)
+    write(tmp_path / "a.h5", events, overwrite=True)
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file.attrs["settings"]  # only files of dvspipe have it
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dvspipe.formats.hdf5.CHUNK_EVENTS", 4)
+        assert read(tmp_path / "a.h5", start_us, stop_us) == events.between(start_us, stop_us)
+
+
+def test_times_of_faery_are_sorted(tmp_path: Path) -> None:
+    events = random_events(0, 300)
+    write(tmp_path / "a.aedat4", events)  # read as uint64
+    assert read(tmp_path / "a.aedat4", sort=True) == events
+
+
+def test_sensor_of_a_writer_that_contradicts_the_events_is_an_error(tmp_path: Path) -> None:
+    events = random_events(0, 30)
+    for parts in (events, [events], events.structured()):
+        with raises(EventError, "5x5" if not isinstance(parts, np.ndarray) else "5 pixels"):
+            write(tmp_path / "a.h5", parts, "5x5")
+    assert list(tmp_path.iterdir()) == []
+    assert write(tmp_path / "a.h5", events, (np.int16(12), np.int16(7))) == 30  # type: ignore[arg-type]
+
+
+class BadReader:
+    """Reader of a plug-in that fails."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __call__(self, _path: Path, _hints: Hints) -> Source:
+        return Source(SENSOR, self.chunks)
+
+    def chunks(self) -> Iterator[StoredColumns]:
+        yield from ()
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [MemoryError(), KeyboardInterrupt(), AttributeError("a bug"), OSError("a bad disk")])
+def test_only_errors_of_bad_files_are_called_corrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    (tmp_path / "a.raw").write_bytes(b"events")
+    monkeypatch.setitem(FORMATS, "bad", Format("bad", (".raw",), BadReader(error), magic=b"events"))
+    with pytest.raises(FormatError if isinstance(error, OSError) else type(error)):
+        read(tmp_path / "a.raw")
 
 
 def test_progress_counts_events(tmp_path: Path) -> None:
