@@ -6,6 +6,7 @@ reads and writes archives in memory.
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +25,7 @@ from .hints import UNUSED, Hints, TimeUnit
 from .source import CHUNK_EVENTS, Format, Source, StoredColumns, WriteOptions, parse_sensor
 
 NPY_MAGIC = b"\x93NUMPY"
-NUMPY_ERRORS = (ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+NUMPY_ERRORS = (ValueError, EOFError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
 SIDES = ("width", "height")
 SIDE_TYPE = np.uint64  # type of width and height; eventcv 1.0 reads no other
 
