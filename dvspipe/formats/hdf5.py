@@ -14,11 +14,13 @@ import json
 import math
 import os
 import re
+import struct
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +38,9 @@ SUFFIXES = (".h5", ".hdf5")
 CACHE_BYTES = 32 << 20  # per dataset: a chunk is decompressed once, although parts end within it
 TRUNCATED = re.compile(r"\beof = (\d+), .*stored_eof = (\d+)")  # error of the HDF5 library
 H5PY_ERRORS = (KeyError, RuntimeError, TypeError, ValueError)  # h5py maps the errors of HDF5 to them and to OSError
+TEXTS_MAGIC = b"GCOL\1\0\0\0"  # global heap collection (HDF5 File Format Specification, III.E)
+TEXTS = struct.Struct("<8xQ")  # size of a collection with this header
+TEXT = struct.Struct("<H6xQ")  # index and size of a text
 MAX_LISTED = 12  # datasets in a message
 ATTRIBUTES = (
     "width",
@@ -124,12 +129,31 @@ def _open_file(path: Path) -> h5py.File:
 def _read_attribute(path: Path, file: h5py.File, name: str) -> Any:
     """Read an attribute as a JSON value."""
     # The HDF5 library follows the addresses in a sequence, and crashes if they are corrupted. Texts are not sequences.
-    if file.attrs.get_id(name).get_type().detect_class(h5py.h5t.VLEN):
+    stored = file.attrs.get_id(name).get_type()
+    if isinstance(stored, h5py.h5t.TypeStringID) and stored.is_variable_str():
+        _check_texts(path)
+    elif stored.detect_class(h5py.h5t.VLEN):
         raise FormatError(f"{path}: corrupted attribute {name} (found a sequence, expected a number or a text)")
 
     value = file.attrs[name]
     value = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _check_texts(path: Path) -> None:
+    """Check the collections of texts of variable length: over corrupted ones, the HDF5 library may loop for ever."""
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        begin = content.find(TEXTS_MAGIC)
+        while begin >= 0:
+            position = begin + TEXTS.size
+            stop = min(begin + TEXTS.unpack_from(content, begin)[0], len(content)) - TEXT.size
+            while position <= stop:
+                # A text has an index above 0, and is padded. Free space has the index 0, and its size has the header.
+                index, size = TEXT.unpack_from(content, position)
+                if not index and not size:
+                    raise FormatError(f"{path}: corrupted texts (found 0 bytes of free space at byte {position})")
+                position += TEXT.size + -(-size // 8) * 8 if index else size
+            begin = content.find(TEXTS_MAGIC, begin + 1)
 
 
 def _find_layout(path: Path, file: h5py.File) -> Layout:

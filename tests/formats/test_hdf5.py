@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import subprocess
 import sys
 from collections.abc import Callable
@@ -186,6 +187,30 @@ def test_real_file_with_a_flipped_bit_does_not_end_the_process(test_data: Path) 
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert mentions(ended.stderr.splitlines()[-1], "FormatError", "attribute.h5", "t_unit")
+
+
+def test_corrupted_texts_of_other_programs_do_not_hang(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    write(path, EVENTS)
+    with h5py.File(path, "a") as file:
+        file.attrs["source"] = "a text of variable length"
+        file.attrs["settings"] = "{}"
+    assert open_recording(path).attributes["source"] == "a text of variable length"
+
+    content = path.read_bytes()
+    texts = content.index(b"GCOL")
+    refused = 0
+    faulthandler.dump_traceback_later(60, exit=True)  # only this ends a loop inside of the HDF5 library
+    for bit in range(8 * 120):
+        changed = bytearray(content)
+        changed[texts + bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        try:
+            assert read(path) == EVENTS
+        except FormatError as error:
+            refused += "free space" in str(error)
+    faulthandler.cancel_dump_traceback_later()
+    assert refused > 9
 
 
 def test_missing_filter_suggests_installing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
