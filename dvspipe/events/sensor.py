@@ -51,7 +51,7 @@ class SensorSize:
 
     def __post_init__(self) -> None:
         for name, side in vars(self).items():
-            object.__setattr__(self, name, as_integer(name, side))
+            object.__setattr__(self, name, as_integer(f"sensor {name}", side))
             if not 1 <= side <= MAX_SIDE_PX:
                 raise EventError(f"sensor {self}: wrong {name} (found {side}, expected 1 to {MAX_SIDE_PX} pixels)")
 
