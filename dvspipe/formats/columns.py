@@ -105,10 +105,14 @@ def convert_times(t: NDArray[Any], unit: TimeUnit, offset_us: int = 0, *, first:
         nearest: NDArray[np.float64] = np.rint(t.astype(np.float64) * 10.0**exponent)
         return nearest.astype(np.int64) + offset_us
 
+    # In place: each pass over new memory takes as long as reading the times.
     divisor = 10 ** max(-exponent, 0)
     times: NDArray[np.int64] = t.astype(np.int64)
-    scaled: NDArray[np.int64] = (times + divisor // 2) // divisor * 10 ** max(exponent, 0)
-    return scaled + offset_us
+    times += divisor // 2
+    times //= divisor
+    times *= 10 ** max(exponent, 0)
+    times += offset_us
+    return times
 
 
 def _to_pixels(name: str, column: NDArray[Any], first: int) -> NDArray[Any]:

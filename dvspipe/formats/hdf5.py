@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..base.errors import FormatError, escape_controls
-from ..events import EARLIEST_US, Events, SensorSize, check_order
+from ..events import EARLIEST_US, TIME_LIMIT_US, Events, SensorSize, check_order
 from .columns import convert_columns, convert_times, unknown_unit
 from .hints import Hints, TimeUnit
 from .source import CHUNK_EVENTS, Extent, Format, Source, StoredColumns, WriteOptions, parse_sensor
@@ -37,7 +37,8 @@ from .source import CHUNK_EVENTS, Extent, Format, Source, StoredColumns, WriteOp
 SUFFIXES = (".h5", ".hdf5")
 CACHE_BYTES = 32 << 20  # per dataset: a chunk is decompressed once, although parts end within it
 TRUNCATED = re.compile(r"\beof = (\d+), .*stored_eof = (\d+)")  # error of the HDF5 library
-H5PY_ERRORS = (KeyError, RuntimeError, TypeError, ValueError)  # h5py maps the errors of HDF5 to them and to OSError
+H5PY_ERRORS = (KeyError, RuntimeError, TypeError, ValueError, OverflowError)
+"""h5py maps the errors of the HDF5 library to these and to OSError; a stored number may be infinite."""
 TEXTS_MAGIC = b"GCOL\1\0\0\0"  # global heap collection (HDF5 File Format Specification, III.E)
 TEXTS = struct.Struct("<8xQ")  # size of a collection with this header
 TEXT = struct.Struct("<H6xQ")  # index and size of a text
@@ -244,6 +245,8 @@ class _Columns:
             raise unknown_unit(path, f"{types[0]}")
 
         offset_us = int(file["t_offset"][()]) if layout is DSEC and "t_offset" in file else 0
+        if abs(offset_us) >= TIME_LIMIT_US:
+            raise FormatError(f"{path}: wrong t_offset (found {offset_us} us, expected less than 2^62 from 0)")
         is_sorted = attributes.get("format") == DSEC.name and "settings" in attributes
         return cls(path, layout, len(file[layout.datasets[0]]), unit, offset_us, is_sorted)
 

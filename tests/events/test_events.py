@@ -89,7 +89,8 @@ def test_times_that_do_not_fit_are_errors_and_never_wrap(t_us: int) -> None:
     ):
         with raises(EventError, t_us, "2^62"):
             create()
-    assert Events([2**62 - 1], [0], [0], [1], SENSOR).t[0] == 2**62 - 1
+    with raises(EventError, t_us, "2^62"):
+        Events(np.array(sorted([0, t_us]), t.dtype), [0, 0], [0, 0], [1, 1], SENSOR)
     late = Events([2**62 - 1], [0], [0], [1], SENSOR)
     assert [*merge_streams([[late], [EVENTS]])][-1][-1] == late[0]
 

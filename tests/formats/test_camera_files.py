@@ -266,6 +266,18 @@ def test_aedat4_with_a_header_that_is_not_utf8_does_not_end_the_process(tmp_path
     assert (ended.returncode, mentions(ended.stderr.splitlines()[-1], "FormatError", "header")) == (1, True)
 
 
+def test_panic_of_faery_is_an_error(tmp_path: Path) -> None:
+    write(tmp_path / "a.aedat4", random_events(0, 20))
+    content = bytearray((tmp_path / "a.aedat4").read_bytes())
+    header = len("#!AER-DAT4.0\r\n") + 4
+    (root,) = struct.unpack_from("<I", content, header)
+    (back,) = struct.unpack_from("<i", content, header + root)
+    struct.pack_into("<H", content, header + root - back + 4, 0x7FFF)  # the place of the field `compression`
+    (tmp_path / "a.aedat4").write_bytes(content)
+    with raises(FormatError, "a.aedat4", "out of range"):
+        read(tmp_path / "a.aedat4")
+
+
 REAL = {
     "recordings/evlibrary_event.hdf5": (17, "304x240"),
     "recordings/faery_evt3.raw": (1_218_618, "1280x720"),

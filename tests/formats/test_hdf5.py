@@ -153,6 +153,8 @@ def changed(column: np.ndarray, place: int, value: Any) -> np.ndarray:
         (lambda f: put(f, "events/p", changed(changed(EVENTS.p, 9, -1), 10, 0)), "p = "),
         (lambda f: put(f, "events/t", changed(EVENTS.t, 1500, 0)), "event 1500"),
         (lambda f: put(f, "events/t", EVENTS.t.astype(np.uint64) + np.uint64(2**63)), "t = "),
+        (lambda f: put(f, "t_offset", np.int64(2**63 - 1)), "t_offset"),
+        (lambda f: put(f, "t_offset", np.float64(np.inf)), "infinity"),
         (m3ed, "several layouts"),
     ],
 )
