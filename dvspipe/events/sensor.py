@@ -167,7 +167,7 @@ class Region:
         try:
             return cls(left, top, SensorSize(width=width, height=height))
         except EventError as error:
-            raise error.named(f"region {text!r}") from error
+            raise EventError(f"region {text!r}: wrong size (expected sides of 1 to {MAX_SIDE_PX} pixels)") from error
 
     def is_inside(self, sensor: SensorSize) -> bool:
         """Return whether the region lies inside a sensor."""
